@@ -1,0 +1,120 @@
+//! What an object may look like: one tree of types for built-in and custom kinds.
+//!
+//! Everything that walks objects (decoding, pruning, defaulting, patching, apply, protobuf, OpenAPI) walks these types.
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+
+/// A named or anonymous type. Recursive types refer to each other by name through `Schemas`.
+#[derive(Clone, Debug)]
+pub struct Type {
+    /// As published in OpenAPI: `io.k8s.api.core.v1.Container`; empty for anonymous types.
+    pub name: String,
+    pub shape: Shape,
+}
+
+/// The JSON shape of a value.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    Object(Object),
+    /// A map from string to values of one type.
+    Map { values: TypeRef },
+    List(List),
+    String { format: Option<StringFormat>, one_of: Vec<String> },
+    Integer { bits: IntegerBits },
+    /// A double.
+    Number,
+    Boolean,
+    /// A Kubernetes quantity: a string or a number in, canonical string out.
+    Quantity,
+    IntOrString,
+    /// Any JSON (RawExtension, JSON, FieldsV1, JSONSchemaProps' open ends): kept as it is.
+    Any,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringFormat {
+    /// RFC 3339 in seconds (metav1.Time).
+    Time,
+    /// RFC 3339 in microseconds (metav1.MicroTime).
+    MicroTime,
+    /// Base64 of bytes.
+    Byte,
+    /// A Go duration such as `1h5m` (metav1.Duration).
+    Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntegerBits {
+    I32,
+    I64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    pub fields: BTreeMap<String, Field>,
+    /// `x-kubernetes-map-type: atomic`.
+    pub atomic: bool,
+    /// Keep what the fields do not name (custom kinds only).
+    pub preserve_unknown: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Field {
+    pub of: TypeRef,
+    pub required: bool,
+    pub default: Option<Value>,
+    /// The number and type in the kind's protobuf message; `None` where protobuf does not carry the field.
+    pub protobuf: Option<ProtoField>,
+    /// Strategic merge: the key by which items of the list are merged.
+    pub patch_merge_key: Option<String>,
+    /// Strategic merge: `merge`, `replace`, `retainKeys`, or several.
+    pub patch_strategy: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ProtoField {
+    pub number: u32,
+    /// `string`, `int32`, `k8s.io.api.core.v1.Container`, `map<string, string>`, …
+    pub kind: String,
+    pub repeated: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct List {
+    pub items: TypeRef,
+    pub kind: ListKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    Atomic,
+    Set,
+    /// Items are told apart by these fields.
+    Map { keys: Vec<String> },
+    /// The table says nothing: treated as atomic by apply.
+    Unsaid,
+}
+
+/// A type by name (looked up in `Schemas`) or in place.
+#[derive(Clone, Debug)]
+pub enum TypeRef {
+    Named(Arc<str>),
+    Inline(Arc<Type>),
+}
+
+/// All named types of one server.
+#[derive(Clone, Debug, Default)]
+pub struct Schemas {
+    pub types: BTreeMap<Arc<str>, Arc<Type>>,
+}
+
+impl Schemas {
+    /// The type behind a reference; `None` only where a table is broken.
+    pub fn resolve<'a>(&'a self, of: &'a TypeRef) -> Option<&'a Type> {
+        match of {
+            TypeRef::Named(name) => self.types.get(name).map(Arc::as_ref),
+            TypeRef::Inline(of) => Some(of),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The one HTTPS listener and the one outgoing client.
+mod body;
+mod listener;
+
+pub use body::{Body, BoxError, ReadError, empty, full, read_limited, stream};
+pub use listener::{Handler, Limits, Peer, Request, Response, serve};

@@ -1,0 +1,1 @@
+//! What whole-binary tests need: homes, kubectl, real clients.
