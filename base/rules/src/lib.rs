@@ -1,0 +1,32 @@
+//! Defaulting, validation, merge and printing of objects.
+//!
+//! What it is: the rules of every kind as pure functions on JSON trees: object in, object or errors out. Rows and schemas
+//! (`irori_api::{row, schema}`) drive all of it; what a table cannot say is a [`Strategy`] of the kind.
+//! What it is not: it knows no HTTP, no users, no store. Time, names and looked-up facts are arguments.
+//!
+//! Flow of a write: `decode` -> (`patch`) -> `default_object` -> admission (not here) -> `prepare` -> `validate` -> stored.
+//! Flow of a read: stored -> (`convert`) -> `print` or as it is.
+//!
+//! Invariant: no I/O, no clock, no randomness, no async. Invariant: nothing here panics on any input tree.
+//! Limits: a JSON patch has at most 10,000 operations; what copies make may not exceed 3 MiB.
+//! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, a list of `FieldError` is a 422 Invalid.
+pub mod convert;
+pub mod decode;
+pub mod default;
+pub mod fields;
+pub mod patch;
+pub mod prepare;
+pub mod print;
+pub mod scale;
+pub mod tree;
+pub mod validate;
+
+pub use convert::convert;
+pub use decode::{DecodeError, Decoded, decode, decode_type};
+pub use default::{default_object, default_type};
+pub use fields::{field_value, selectable_fields};
+pub use patch::{PatchError, PatchKind, apply_patch};
+pub use prepare::{Birth, Part, Strategy, prepare_create, prepare_update, strategy};
+pub use print::{table_cells, table_columns};
+pub use scale::{read_scale, write_scale};
+pub use validate::{FieldError, FieldErrorKind, validate_create, validate_update};
