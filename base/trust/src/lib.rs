@@ -1,0 +1,27 @@
+//! Who is who: keys, the CA tree, certificates and their renewal, token keys, TLS configurations.
+//!
+//! What it is: the one place that makes certificates. `CaTree` (root, `servers`, `clients`, `front-proxy`), `Identity` (a certificate with its
+//! key), `Rotating` (an identity that renews itself), `TokenKeys` (service-account tokens), `tls` (rustls configurations on our clock).
+//! What it is not: it opens no sockets and knows no Kubernetes objects.
+//!
+//! Flow: data folder -> `CaTree::open` -> `issue_server` / `issue_client` / `sign_*_request` -> `Identity` -> `tls::server` / `tls::client`.
+//! Invariant: every validity check asks `Clock`, never the system. Invariant: API clients are verified against `clients` alone, so a leaf of
+//! any other CA is a stranger. Invariant: a key is written 0600, in a folder 0700, and is never logged.
+//! Limits: CAs live 30 years, leaves 90 days (renewed at two thirds); a certificate chain of at most 4.
+//! Failure modes: a broken or half-written folder is refused by name, never overwritten.
+mod ca;
+mod error;
+mod files;
+mod identity;
+mod rotating;
+mod sans;
+pub mod tls;
+mod tokens;
+
+pub use ca::{CaTree, Lifetime, Verified};
+pub use error::TrustError;
+pub use files::{read_secret, write_secret};
+pub use identity::Identity;
+pub use rotating::Rotating;
+pub use sans::{Scope, SubjectName};
+pub use tokens::TokenKeys;
