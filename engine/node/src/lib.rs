@@ -1,0 +1,3 @@
+//! Pods on this machine.
+pub mod images;
+pub mod runtime;
