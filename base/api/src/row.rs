@@ -19,7 +19,33 @@ pub struct Gvk {
     pub kind: String,
 }
 
+impl Gvr {
+    pub fn new(group: &str, version: &str, resource: &str) -> Gvr {
+        Gvr { group: group.to_owned(), version: version.to_owned(), resource: resource.to_owned() }
+    }
+
+    /// `pods` or `deployments.apps`: how errors and RBAC name a resource.
+    pub fn group_resource(&self) -> String {
+        if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
+    }
+}
+
 impl Gvk {
+    pub fn new(group: &str, version: &str, kind: &str) -> Gvk {
+        Gvk { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+    }
+
+    /// From an object's `apiVersion` (`v1`, `apps/v1`) and `kind`.
+    pub fn parse(api_version: &str, kind: &str) -> Gvk {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        Gvk::new(group, version, kind)
+    }
+
+    /// `Pod` or `Deployment.apps`: how errors name a kind.
+    pub fn group_kind(&self) -> String {
+        if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
@@ -47,6 +73,17 @@ pub struct Row {
     pub columns: Vec<Column>,
     /// `None`: the kind is only answered, never stored (reviews).
     pub storage: Option<Storage>,
+}
+
+impl Row {
+    pub fn supports(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|known| known == verb)
+    }
+
+    /// Whether what is on disk has another group or version than this row: reads and writes are converted.
+    pub fn converts(&self) -> bool {
+        self.storage.as_ref().is_some_and(|storage| storage.version != self.gvk)
+    }
 }
 
 /// Where and as what a kind is stored. Two versions of one kind share it.
@@ -82,4 +119,50 @@ pub struct Column {
 pub struct Tables {
     pub rows: BTreeMap<Gvr, Arc<Row>>,
     pub schemas: crate::schema::Schemas,
+    /// Groups in the order in which discovery names them; the core group (empty name) first.
+    pub groups: Vec<Group>,
+}
+
+/// A group as discovery shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    /// The preferred one first.
+    pub versions: Vec<String>,
+}
+
+impl Tables {
+    /// By the words of a path: `/apis/GROUP/VERSION/RESOURCE`; the core group is empty.
+    pub fn resource(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Row>> {
+        self.rows.get(&Gvr::new(group, version, resource))
+    }
+
+    /// By an object's group, version and kind. Walks the rows of the group.
+    pub fn kind(&self, gvk: &Gvk) -> Option<&Arc<Row>> {
+        self.rows
+            .range(Gvr::new(&gvk.group, "", "")..)
+            .take_while(|(gvr, _)| gvr.group == gvk.group)
+            .map(|(_, row)| row)
+            .find(|row| row.gvk == *gvk)
+    }
+
+    /// The row in whose form the objects under a storage prefix (`core/pods`) are stored.
+    pub fn stored_at(&self, prefix: &str) -> Option<&Arc<Row>> {
+        self.rows.values().find(|row| row.storage.as_ref().is_some_and(|to| to.prefix == prefix && to.version == row.gvk))
+    }
+
+    /// The row in whose form a row's objects are stored: itself for nearly all.
+    pub fn stored_as(&self, row: &Row) -> Option<&Arc<Row>> {
+        self.kind(&row.storage.as_ref()?.version)
+    }
+
+    /// All rows of a group, in all versions, sorted by version and plural.
+    pub fn of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Arc<Row>> + 'a {
+        self.rows.range(Gvr::new(group, "", "")..).take_while(move |(gvr, _)| gvr.group == group).map(|(_, row)| row)
+    }
+
+    /// All rows of a group and version, sorted by plural.
+    pub fn of_group_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Row>> + 'a {
+        self.of_group(group).filter(move |row| row.gvr.version == version)
+    }
 }

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
+use crate::row::{Gvk, Row};
+
 /// A named or anonymous type. Recursive types refer to each other by name through `Schemas`.
 #[derive(Clone, Debug)]
 pub struct Type {
@@ -18,10 +20,17 @@ pub struct Type {
 pub enum Shape {
     Object(Object),
     /// A map from string to values of one type.
-    Map { values: TypeRef },
+    Map {
+        values: TypeRef,
+    },
     List(List),
-    String { format: Option<StringFormat>, one_of: Vec<String> },
-    Integer { bits: IntegerBits },
+    String {
+        format: Option<StringFormat>,
+        one_of: Vec<String>,
+    },
+    Integer {
+        bits: IntegerBits,
+    },
     /// A double.
     Number,
     Boolean,
@@ -70,6 +79,8 @@ pub struct Field {
     pub patch_merge_key: Option<String>,
     /// Strategic merge: `merge`, `replace`, `retainKeys`, or several.
     pub patch_strategy: Vec<String>,
+    /// `x-kubernetes-map-type: atomic` said of this field (a map that apply treats as one value).
+    pub atomic: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +89,11 @@ pub struct ProtoField {
     /// `string`, `int32`, `k8s.io.api.core.v1.Container`, `map<string, string>`, …
     pub kind: String,
     pub repeated: bool,
+    /// Numbers of the embedded messages around this field, outermost first: JSON inlines what protobuf nests
+    /// (`Volume.volumeSource`). Almost always empty.
+    pub within: Vec<u32>,
+    /// Absent and zero differ (a pointer to a scalar in the Go type): a zero on the wire is kept when decoded.
+    pub pointer: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +107,9 @@ pub enum ListKind {
     Atomic,
     Set,
     /// Items are told apart by these fields.
-    Map { keys: Vec<String> },
+    Map {
+        keys: Vec<String>,
+    },
     /// The table says nothing: treated as atomic by apply.
     Unsaid,
 }
@@ -117,4 +135,59 @@ impl Schemas {
             TypeRef::Inline(of) => Some(of),
         }
     }
+
+    pub fn named(&self, name: &str) -> Option<&Arc<Type>> {
+        self.types.get(name)
+    }
+
+    /// The fields behind a reference, if it is an object with named fields.
+    pub fn object<'a>(&'a self, of: &'a TypeRef) -> Option<&'a Object> {
+        match &self.resolve(of)?.shape {
+            Shape::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The object at a path of field names; lists and maps on the way are entered (`spec`, `containers`, `ports`).
+    pub fn object_at<'a>(&'a self, of: &'a TypeRef, path: &[&str]) -> Option<&'a Object> {
+        let mut of = of;
+        for name in path {
+            of = self.innermost(&self.object(of)?.fields.get(*name)?.of)?;
+        }
+        self.object(of)
+    }
+
+    /// Enters lists and maps down to what they hold.
+    fn innermost<'a>(&'a self, mut of: &'a TypeRef) -> Option<&'a TypeRef> {
+        loop {
+            of = match &self.resolve(of)?.shape {
+                Shape::List(list) => &list.items,
+                Shape::Map { values } => values,
+                _ => return Some(of),
+            };
+        }
+    }
+
+    /// The type of a row's list (`PodList`), where the tables know it; lists of custom kinds are made of `metadata` and `items`.
+    pub fn list_of(&self, row: &Row) -> Option<&Arc<Type>> {
+        match &row.of {
+            TypeRef::Named(name) => self.types.get(format!("{name}List").as_str()),
+            TypeRef::Inline(_) => None,
+        }
+    }
+
+    /// A built-in type by group, version and kind, also where no resource has it (Status, DeleteOptions, Scale, Eviction).
+    pub fn of_kind(&self, gvk: &Gvk) -> Option<&Arc<Type>> {
+        let package = match gvk.group.as_str() {
+            "" => "io.k8s.api.core".to_owned(),
+            "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions".to_owned(),
+            "apiregistration.k8s.io" => "io.k8s.kube-aggregator.pkg.apis.apiregistration".to_owned(),
+            "meta.k8s.io" => META.to_owned(),
+            group => format!("io.k8s.api.{}", group.split('.').next().unwrap_or(group)),
+        };
+        let named = |package: &str| self.types.get(format!("{package}.{}.{}", gvk.version, gvk.kind).as_str());
+        named(&package).or_else(|| if gvk.version == "v1" { named(META) } else { None })
+    }
 }
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta";
