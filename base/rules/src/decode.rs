@@ -1,6 +1,23 @@
 //! From parsed JSON to the canonical tree of a kind.
-use irori_api::{row::{Row, Tables}, schema::TypeRef};
-use serde_json::Value;
+//!
+//! Types are checked as a stock server checks them (so are its error texts), what the schema does not name is dropped and
+//! told, times, bytes and quantities are normalised, and the result is what the server would write again: see `canonical`.
+use irori_api::{
+    row::{Row, Tables},
+    schema::{IntegerBits, Schemas, Shape, StringFormat, Type, TypeRef},
+};
+use serde_json::{Map, Number, Value};
+
+use crate::{canonical::canonical, scalar};
+
+mod gotype;
+#[cfg(test)]
+mod tests;
+
+/// Levels of nesting that are followed; deeper bodies are refused.
+pub const DEPTH_MAX: usize = 512;
+/// Unknown fields that are told; more are only counted as "more".
+pub const UNKNOWN_MAX: usize = 100;
 
 /// What decoding gives.
 #[derive(Clone, Debug)]
@@ -18,13 +35,302 @@ pub struct DecodeError {
     pub message: String,
 }
 
+impl DecodeError {
+    fn handled(kind: &str, version: &str, wanted: &str, why: &str) -> Self {
+        Self { message: format!("{kind} in version \"{version}\" cannot be handled as a {wanted}: {why}") }
+    }
+
+    /// The refusal of `fieldValidation=Strict`: the unknown fields (and those given twice) of a body.
+    pub fn strict(api_version: &str, kind: &str, texts: &[String]) -> Self {
+        Self::handled(kind, version_of(api_version), kind, &format!("strict decoding error: {}", texts.join(", ")))
+    }
+}
+
+fn version_of(api_version: &str) -> &str {
+    api_version.rsplit('/').next().unwrap_or(api_version)
+}
+
 /// Takes a parsed body as an object of the row's kind: checks types, drops what is unknown, makes it canonical.
+/// apiVersion and kind may be missing; if they name another version of the same kind, the body is taken in that version's
+/// form and keeps its apiVersion (the caller compares it and may `convert`).
 pub fn decode(tables: &Tables, row: &Row, input: Value) -> Result<Decoded, DecodeError> {
     decode_type(tables, &row.gvk.api_version(), &row.gvk.kind, &row.of, input)
 }
 
 /// The same for a type without a row of its own (Scale, Eviction, DeleteOptions, …).
-pub fn decode_type(_tables: &Tables, api_version: &str, kind: &str, _of: &TypeRef, input: Value) -> Result<Decoded, DecodeError> {
-    let _ = (api_version, kind);
-    Ok(Decoded { object: input, unknown: Vec::new() })
+pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef, input: Value) -> Result<Decoded, DecodeError> {
+    let Value::Object(body) = &input else {
+        let shape = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+        let what = gotype::json_kind(&input);
+        return Err(DecodeError { message: format!("couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {shape}") });
+    };
+    let said = |field: &str, or: &str| match body.get(field).and_then(Value::as_str) {
+        None | Some("") => or.to_owned(),
+        Some(text) => text.to_owned(),
+    };
+    let (said_version, said_kind) = (said("apiVersion", api_version), said("kind", kind));
+    if (said_version.as_str(), said_kind.as_str()) != (api_version, kind) && !same_kind(tables, (api_version, kind), (&said_version, &said_kind)) {
+        let known = tables.rows.values().any(|r| r.gvk.kind == said_kind && r.gvk.api_version() == said_version);
+        let why = if known {
+            let inner = if said_version.contains('/') { group_word(&said_version) } else { "core" };
+            let wanted = if api_version.contains('/') { group_word(api_version) } else { "core" };
+            let _ = inner;
+            format!("converting ({}.{said_kind}) to ({wanted}.{kind}): unknown conversion", version_of(&said_version))
+        } else {
+            format!("no kind \"{said_kind}\" is registered for version \"{said_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
+        };
+        return Err(DecodeError::handled(&said_kind, version_of(&said_version), kind, &why));
+    }
+    let other = (said_version != api_version)
+        .then(|| tables.rows.values().find(|r| r.gvk.kind == said_kind && r.gvk.api_version() == said_version))
+        .flatten();
+    let of = other.map_or(of, |row| &row.of);
+    let mut walk = Walk { schemas: &tables.schemas, unknown: Vec::new(), error: None, path: Vec::new(), depth: 0 };
+    let Value::Object(body) = input else { return Err(DecodeError { message: "body is not an object".into() }) };
+    let mut object = match tables.schemas.resolve(of) {
+        Some(of) => walk.object(of, body),
+        None => return Err(DecodeError { message: format!("no schema for kind {kind}") }),
+    };
+    if let Some(why) = walk.error {
+        return Err(DecodeError::handled(&said_kind, version_of(&said_version), kind, &why));
+    }
+    let unknown = walk.unknown;
+    canonical(&tables.schemas, of, &mut object);
+    if let Some(o) = object.as_object_mut() {
+        o.insert("apiVersion".into(), said_version.into());
+        o.insert("kind".into(), said_kind.into());
+    }
+    Ok(Decoded { object, unknown })
+}
+
+/// Whether both name one kind in two versions that share a store (HPA v1 and v2, the two Events).
+fn same_kind(tables: &Tables, a: (&str, &str), b: (&str, &str)) -> bool {
+    let storage = |(version, kind): (&str, &str)| {
+        let row = tables.rows.values().find(|r| r.gvk.kind == kind && r.gvk.api_version() == version)?;
+        row.storage.as_ref()
+    };
+    a.1 == b.1 && matches!((storage(a), storage(b)), (Some(a), Some(b)) if a.prefix == b.prefix)
+}
+
+fn group_word(api_version: &str) -> &str {
+    api_version.split(['.', '/']).next().unwrap_or(api_version)
+}
+
+/// A step on the way to a value.
+enum Step {
+    Field { name: String, owner: String },
+    Index(usize),
+    Key(String),
+}
+
+struct Walk<'a> {
+    schemas: &'a Schemas,
+    unknown: Vec<String>,
+    error: Option<String>,
+    path: Vec<Step>,
+    depth: usize,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, of: &TypeRef, value: Value) -> Value {
+        if self.depth >= DEPTH_MAX {
+            self.fail("exceeded max depth".into());
+            return Value::Null;
+        }
+        let Some(resolved) = self.schemas.resolve(of) else { return value };
+        self.depth += 1;
+        let out = self.shaped(resolved, value);
+        self.depth -= 1;
+        out
+    }
+
+    fn shaped(&mut self, of: &Type, value: Value) -> Value {
+        match (&of.shape, value) {
+            (Shape::Any, value) => value,
+            (Shape::Object(_), Value::Object(fields)) => self.object(of, fields),
+            (Shape::Object(_), Value::Null) => Value::Object(Map::new()),
+            (Shape::Map { values }, Value::Object(entries)) => {
+                let mut out = Map::new();
+                for (key, entry) in entries {
+                    self.path.push(Step::Key(key.clone()));
+                    let entry = match entry {
+                        Value::Null => self.zero(values),
+                        entry => self.value(values, entry),
+                    };
+                    self.path.pop();
+                    out.insert(key, entry);
+                }
+                Value::Object(out)
+            }
+            (Shape::List(list), Value::Array(items)) => {
+                let mut out = Vec::with_capacity(items.len());
+                for (i, item) in items.into_iter().enumerate() {
+                    self.path.push(Step::Index(i));
+                    out.push(match item {
+                        Value::Null => self.zero(&list.items),
+                        item => self.value(&list.items, item),
+                    });
+                    self.path.pop();
+                }
+                Value::Array(out)
+            }
+            (Shape::String { format, .. }, Value::String(text)) => self.string(*format, text),
+            (Shape::Integer { bits }, Value::Number(n)) => match int_of(&n, bits) {
+                Some(n) => n.into(),
+                None => self.mismatch(of, &format!("number {n}")),
+            },
+            (Shape::Number, Value::Number(n)) => number_of(n),
+            (Shape::Boolean, Value::Bool(b)) => Value::Bool(b),
+            (Shape::Quantity, value) => self.quantity(&value),
+            (Shape::IntOrString, Value::String(text)) => Value::String(text),
+            (Shape::IntOrString, Value::Number(n)) => match int_of(&n, &IntegerBits::I32) {
+                Some(n) => n.into(),
+                None => self.mismatch(of, &format!("number {n}")),
+            },
+            (_, value) => {
+                let what = gotype::json_kind(&value);
+                self.mismatch(of, what)
+            }
+        }
+    }
+
+    fn object(&mut self, of: &Type, fields: Map<String, Value>) -> Value {
+        let Shape::Object(shape) = &of.shape else { return Value::Object(fields) };
+        let mut out = Map::new();
+        let mut unknown = Vec::new();
+        for (name, value) in fields {
+            let Some(field) = shape.fields.get(&name) else {
+                if shape.preserve_unknown {
+                    out.insert(name, value);
+                } else {
+                    unknown.push(name);
+                }
+                continue;
+            };
+            if value.is_null() {
+                continue;
+            }
+            self.path.push(Step::Field { name: name.clone(), owner: of.name.clone() });
+            let value = self.value(&field.of, value);
+            self.path.pop();
+            out.insert(name, value);
+        }
+        for name in unknown {
+            if self.unknown.len() < UNKNOWN_MAX {
+                let at = self.strict_path();
+                self.unknown.push(if at.is_empty() { format!("unknown field \"{name}\"") } else { format!("unknown field \"{at}.{name}\"") });
+            }
+        }
+        Value::Object(out)
+    }
+
+    fn string(&mut self, format: Option<StringFormat>, text: String) -> Value {
+        let result = match format {
+            None | Some(StringFormat::Duration) => Ok(text),
+            Some(StringFormat::Time) => scalar::time(&text, false),
+            Some(StringFormat::MicroTime) => scalar::time(&text, true),
+            Some(StringFormat::Byte) => scalar::base64(&text),
+        };
+        match result {
+            Ok(text) => Value::String(text),
+            Err(why) => {
+                self.fail(why);
+                Value::Null
+            }
+        }
+    }
+
+    fn quantity(&mut self, value: &Value) -> Value {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        match scalar::quantity(&text) {
+            Ok(text) => Value::String(text),
+            Err(why) => {
+                self.fail(why);
+                Value::Null
+            }
+        }
+    }
+
+    /// What a null in a list or map stands for.
+    fn zero(&self, of: &TypeRef) -> Value {
+        match self.schemas.resolve(of).map(|t| &t.shape) {
+            Some(Shape::Object(_)) => Value::Object(Map::new()),
+            Some(Shape::String { .. }) => Value::String(String::new()),
+            Some(Shape::Integer { .. } | Shape::IntOrString) => Value::Number(0.into()),
+            Some(Shape::Boolean) => Value::Bool(false),
+            Some(Shape::Quantity) => Value::String("0".into()),
+            _ => Value::Null,
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        if self.error.is_none() {
+            self.error = Some(why);
+        }
+    }
+
+    fn mismatch(&mut self, of: &Type, what: &str) -> Value {
+        if self.error.is_none() {
+            let (owner, path) = self.go_path();
+            let wanted = gotype::go_type(self.schemas, of, self.path.last().map(|s| match s {
+                Step::Field { name, owner } => (owner.as_str(), name.as_str()),
+                _ => ("", ""),
+            }));
+            self.error = Some(match owner {
+                Some(owner) => format!("json: cannot unmarshal {what} into Go struct field {owner}.{path} of type {wanted}"),
+                None => format!("json: cannot unmarshal {what} into Go value of type {wanted}"),
+            });
+        }
+        Value::Null
+    }
+
+    fn strict_path(&self) -> String {
+        let mut out = String::new();
+        for step in &self.path {
+            match step {
+                Step::Field { name: key, .. } | Step::Key(key) => {
+                    if !out.is_empty() {
+                        out.push('.');
+                    }
+                    out.push_str(key);
+                }
+                Step::Index(i) => out.push_str(&format!("[{i}]")),
+            }
+        }
+        out
+    }
+
+    /// The innermost Go struct and the dotted path that Go's decoder names: no indices, but embedded structs by their name.
+    fn go_path(&self) -> (Option<String>, String) {
+        let mut owner = None;
+        let mut path: Vec<&str> = Vec::new();
+        for step in &self.path {
+            if let Step::Field { name, owner: of } = step {
+                let short = of.rsplit('.').next().unwrap_or(of);
+                path.extend(gotype::embedded(short, name));
+                path.push(name);
+                owner = Some(gotype::embedded(short, name).last().copied().unwrap_or(short).to_owned());
+            }
+        }
+        (owner, path.join("."))
+    }
+}
+
+fn int_of(n: &Number, bits: &IntegerBits) -> Option<i64> {
+    let n = n.as_i64()?;
+    match bits {
+        IntegerBits::I32 => i32::try_from(n).ok().map(i64::from),
+        IntegerBits::I64 => Some(n),
+    }
+}
+
+/// A double as Go writes it: whole numbers without a point.
+fn number_of(n: Number) -> Value {
+    match n.as_f64() {
+        Some(f) if n.is_f64() && f.fract() == 0.0 && f.abs() < 9.0e15 => Value::Number((f as i64).into()),
+        _ => Value::Number(n),
+    }
 }

@@ -1,11 +1,136 @@
 //! Defaults of a kind: those of the schema, then those that are code.
-use irori_api::{row::{Row, Tables}, schema::TypeRef};
-use serde_json::Value;
+//!
+//! Code defaults hang on types, not on kinds: wherever a PodSpec stands (Pod, Deployment, Job, …) it gets the same.
+//! Source: the API reference of each type ("Defaults to …").
+use irori_api::{
+    row::{Row, Tables},
+    schema::{Schemas, Shape, Type, TypeRef},
+};
+use serde_json::{Map, Value, json};
 
-/// Fills in what the kind's defaults say. Safe to repeat.
+use crate::{canonical::canonical, decode::DEPTH_MAX};
+
+mod core;
+mod extras;
+mod pod;
+mod workloads;
+#[cfg(test)]
+mod tests;
+
+/// Fills in what the kind's defaults say and leaves the canonical form. Safe to repeat.
 pub fn default_object(tables: &Tables, row: &Row, object: &mut Value) {
     default_type(tables, &row.of, object);
 }
 
-/// Fills in the defaults of the schema alone, for a type without a row of its own.
-pub fn default_type(_tables: &Tables, _of: &TypeRef, _object: &mut Value) {}
+/// The same for a type without a row of its own.
+pub fn default_type(tables: &Tables, of: &TypeRef, object: &mut Value) {
+    walk(&tables.schemas, of, object, 0);
+    canonical(&tables.schemas, of, object);
+}
+
+fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, depth: usize) {
+    let Some(of) = schemas.resolve(of) else { return };
+    if depth >= DEPTH_MAX {
+        return;
+    }
+    match (&of.shape, value) {
+        (Shape::Object(_), Value::Object(fields)) => object(schemas, of, fields, depth),
+        (Shape::Map { values }, Value::Object(entries)) => {
+            if leaf(schemas, values) {
+                return;
+            }
+            entries.values_mut().for_each(|entry| walk(schemas, values, entry, depth + 1));
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            if leaf(schemas, &list.items) {
+                return;
+            }
+            items.iter_mut().for_each(|item| walk(schemas, &list.items, item, depth + 1));
+        }
+        _ => {}
+    }
+}
+
+fn leaf(schemas: &Schemas, of: &TypeRef) -> bool {
+    !matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_)))
+}
+
+fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: usize) {
+    let Shape::Object(shape) = &of.shape else { return };
+    by_code(&of.name, fields);
+    for (name, field) in &shape.fields {
+        if let Some(default) = &field.default {
+            let absent = match fields.get(name) {
+                None | Some(Value::Null) => true,
+                Some(Value::String(text)) => text.is_empty() && default.as_str().is_some_and(|d| !d.is_empty()),
+                _ => false,
+            };
+            if absent {
+                fields.insert(name.clone(), default.clone());
+            }
+        }
+        if let Some(value) = fields.get_mut(name) {
+            walk(schemas, &field.of, value, depth + 1);
+        }
+    }
+}
+
+/// The defaults of a type that no table can say.
+fn by_code(name: &str, o: &mut Map<String, Value>) {
+    let Some(name) = name.strip_prefix("io.k8s.") else { return };
+    if let Some(name) = name.strip_prefix("api.core.v1.") {
+        pod::by_code(name, o);
+        core::by_code(name, o);
+    } else if name.starts_with("api.apps.") || name.starts_with("api.batch.") || name.starts_with("api.autoscaling.") {
+        workloads::by_code(name, o);
+    } else {
+        extras::by_code(name, o);
+    }
+}
+
+/// Sets a field that is absent, null or an empty string.
+fn or(o: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
+    if blank(o, name) {
+        o.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Sets a field that is absent, null or zero.
+fn or_nonzero(o: &mut Map<String, Value>, name: &str, value: i64) {
+    if o.get(name).and_then(Value::as_i64).unwrap_or(0) == 0 {
+        o.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Sets a field that is absent or null (a pointer: an empty string counts as set).
+fn or_pointer(o: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
+    if matches!(o.get(name), None | Some(Value::Null)) {
+        o.insert(name.to_owned(), value.into());
+    }
+}
+
+fn blank(o: &Map<String, Value>, name: &str) -> bool {
+    match o.get(name) {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        _ => false,
+    }
+}
+
+fn has(o: &Map<String, Value>, name: &str) -> bool {
+    o.get(name).is_some_and(|v| !v.is_null())
+}
+
+fn is(o: &Map<String, Value>, name: &str, text: &str) -> bool {
+    o.get(name).and_then(Value::as_str).unwrap_or("") == text
+}
+
+/// The object in a field, made if absent.
+fn child<'a>(o: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
+    or_pointer(o, name, json!({}));
+    o.get_mut(name)?.as_object_mut()
+}
+
+fn objects<'a>(o: &'a mut Map<String, Value>, name: &str) -> impl Iterator<Item = &'a mut Map<String, Value>> {
+    o.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+}

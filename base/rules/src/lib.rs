@@ -10,6 +10,7 @@
 //! Invariant: no I/O, no clock, no randomness, no async. Invariant: nothing here panics on any input tree.
 //! Limits: a JSON patch has at most 10,000 operations; what copies make may not exceed 3 MiB.
 //! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, a list of `FieldError` is a 422 Invalid.
+pub mod canonical;
 pub mod convert;
 pub mod decode;
 pub mod default;
@@ -17,6 +18,7 @@ pub mod fields;
 pub mod patch;
 pub mod prepare;
 pub mod print;
+pub mod scalar;
 pub mod scale;
 pub mod tree;
 pub mod validate;
