@@ -1,0 +1,80 @@
+//! What can go wrong between us and an API.
+use irori_http::BoxError;
+
+/// Questions that callers ask of an API's answer.
+pub trait ApiError {
+    /// 404: the object (or its kind) is not there.
+    fn is_not_found(&self) -> bool;
+    /// 409 for a stale resourceVersion or a failed precondition. Not AlreadyExists.
+    fn is_conflict(&self) -> bool;
+    /// 409 AlreadyExists.
+    fn is_already_exists(&self) -> bool;
+    /// 403.
+    fn is_forbidden(&self) -> bool;
+    /// 403 whose cause is that the namespace is being deleted.
+    fn is_namespace_terminating(&self) -> bool;
+}
+
+impl ApiError for kube::Error {
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_not_found())
+    }
+
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_conflict() && !status.is_already_exists())
+    }
+
+    fn is_already_exists(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_already_exists())
+    }
+
+    fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_forbidden())
+    }
+
+    fn is_namespace_terminating(&self) -> bool {
+        let Self::Api(status) = self else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.is_forbidden() && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    }
+}
+
+/// Why a reconcile has to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    #[error("ask the API")]
+    Api(#[from] kube::Error),
+    #[error("{doing}")]
+    Other {
+        doing: String,
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl ReconcileError {
+    /// An error that is not an answer of the API. `doing` starts with a verb.
+    pub fn other(doing: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self::Other { doing: doing.into(), source: source.into() }
+    }
+
+    /// Whether somebody else simply was faster: to be tried again, not to be told.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api(source) if source.is_conflict())
+    }
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
