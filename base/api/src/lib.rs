@@ -2,5 +2,7 @@
 //!
 //! Invariant: no I/O, no clock, no async.
 mod builtin;
+pub mod field;
 pub mod row;
 pub mod schema;
+pub mod status;
