@@ -28,7 +28,7 @@ pub use decode::{DecodeError, Decoded, decode, decode_type};
 pub use default::{default_object, default_type};
 pub use fields::{field_value, selectable_fields};
 pub use patch::{PatchError, PatchKind, apply_patch};
-pub use prepare::{Birth, Part, Strategy, prepare_create, prepare_update, strategy};
+pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_create, prepare_update, strategy};
 pub use print::{table_cells, table_columns};
 pub use scale::{read_scale, write_scale};
 pub use validate::{FieldError, FieldErrorKind, validate_create, validate_update};

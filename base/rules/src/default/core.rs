@@ -5,7 +5,7 @@ use super::{child, has, is, objects, or, or_nonzero, or_pointer};
 
 pub fn by_code(name: &str, o: &mut Map<String, Value>) {
     match name {
-        "Secret" => or(o, "type", "Opaque"),
+        "Secret" => secret(o),
         "Service" => service(o),
         "ServicePort" => service_port(o),
         "Namespace" => namespace(o),
@@ -40,6 +40,18 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
         "LimitRangeItem" => limit_range_item(o),
         "ReplicationController" => replication_controller(o),
         _ => {}
+    }
+}
+
+/// Data given as text is stored as bytes; the field for text is only ever written to.
+fn secret(o: &mut Map<String, Value>) {
+    use base64::Engine;
+    or(o, "type", "Opaque");
+    let Some(Value::Object(texts)) = o.remove("stringData") else { return };
+    let Some(data) = child(o, "data") else { return };
+    for (key, value) in texts {
+        let bytes = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or(""));
+        data.insert(key, bytes.into());
     }
 }
 
