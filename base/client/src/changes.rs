@@ -120,3 +120,6 @@ impl<K> Stream for ChangeStream<K> {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,3 +234,6 @@ impl hyper::rt::Write for Secured {
         Pin::new(&mut self.0).poll_write_vectored(cx, slices)
     }
 }
+
+#[cfg(test)]
+mod tests;

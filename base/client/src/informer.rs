@@ -236,3 +236,6 @@ fn shared<K: Watched>(mut object: K) -> Arc<K> {
     object.meta_mut().managed_fields = None;
     Arc::new(object)
 }
+
+#[cfg(test)]
+mod tests;

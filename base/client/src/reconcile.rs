@@ -170,3 +170,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

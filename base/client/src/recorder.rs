@@ -269,3 +269,6 @@ fn forget_older_half<K, V>(map: &mut HashMap<K, V>, last: impl Fn(&V) -> Timesta
     let Some(middle) = times.get(times.len() / 2).copied() else { return };
     map.retain(|_, value| last(value) > middle);
 }
+
+#[cfg(test)]
+mod tests;
