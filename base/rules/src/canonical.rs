@@ -50,9 +50,12 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
                     fields.remove(name);
                 }
             },
+            Some(Value::Array(items)) if builtin && items.is_empty() && null_when_empty(&of.name, short, name, field) => {
+                fields.insert(name.clone(), Value::Null);
+            }
             Some(value) => {
                 walk(schemas, &field.of, value, depth + 1);
-                if builtin && !field.required && dropped(schemas, &of.name, short, name, &field.of, value) {
+                if builtin && !always_written(short, name, field) && dropped(schemas, &of.name, short, name, &field.of, value) {
                     fields.remove(name);
                 }
             }
@@ -70,7 +73,7 @@ fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &irori_a
     }
     match &field.default {
         Some(Value::Object(_)) => return Some(Value::Object(Map::new())),
-        Some(zero) if field.required && is_zero(zero) => return Some(zero.clone()),
+        Some(zero) if is_zero(zero) && always_written(short, name, field) => return Some(zero.clone()),
         _ => {}
     }
     if !field.required {
@@ -87,10 +90,28 @@ fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &irori_a
     }
 }
 
+/// Whether the field has no omitempty: required ones, and those whose zero the schema names as default.
+fn always_written(short: &str, name: &str, field: &irori_api::schema::Field) -> bool {
+    field.required
+        || field.default.as_ref().is_some_and(is_zero)
+            && !matches!(
+                (short, name),
+                (
+                    "LocalObjectReference" | "ConfigMapEnvSource" | "ConfigMapKeySelector" | "ConfigMapProjection" | "ConfigMapVolumeSource"
+                    | "SecretEnvSource" | "SecretKeySelector" | "SecretProjection",
+                    "name"
+                ) | ("ScaleSpec", "replicas")
+                    | ("ReplicationControllerSpec", "minReadySeconds")
+                    | ("AzureDiskVolumeSource", "readOnly")
+                    | ("FileKeySelector", "optional")
+                    | ("GRPCAction", "service")
+            )
+}
+
 /// Whether a set, optional field is not written.
 fn dropped(schemas: &Schemas, owner: &str, short: &str, name: &str, of: &TypeRef, value: &Value) -> bool {
     match value {
-        Value::Array(items) => items.is_empty() && !kept_empty(short, name),
+        Value::Array(items) => items.is_empty(),
         Value::Object(fields) if fields.is_empty() => {
             matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Map { .. }))
         }
@@ -112,6 +133,11 @@ fn is_zero(value: &Value) -> bool {
         Value::Bool(b) => !b,
         _ => false,
     }
+}
+
+/// Lists that are written even when nobody set them: as null, also where an empty one was given.
+fn null_when_empty(owner: &str, short: &str, name: &str, field: &irori_api::schema::Field) -> bool {
+    (field.required && !omitted_though_required(owner, short, name)) || written_as_null(owner, short, name)
 }
 
 /// Times held by value and pointers without omitempty.
@@ -137,6 +163,9 @@ fn written_as_null(owner: &str, short: &str, name: &str) -> bool {
             | ("VolumeError", "time")
             | ("TokenRequestSpec", "boundObjectRef")
             | ("CSINodeDriver", "topologyKeys")
+            | ("EndpointSlice", "endpoints")
+            | ("Role" | "ClusterRole", "rules")
+            | ("DeviceClaim", "requests")
             | ("CustomResourceDefinitionStatus", "conditions" | "storedVersions")
     ) || (short == "HorizontalPodAutoscalerStatus" && name == "currentMetrics" && owner.contains(".v2."))
 }
@@ -145,13 +174,6 @@ fn written_as_null(owner: &str, short: &str, name: &str) -> bool {
 fn omitted_though_required(owner: &str, short: &str, name: &str) -> bool {
     let _ = owner;
     matches!((short, name), ("LocalObjectReference", "name"))
-}
-
-fn kept_empty(short: &str, name: &str) -> bool {
-    matches!(
-        (short, name),
-        ("TokenRequestSpec", "audiences") | ("CSINodeDriver", "topologyKeys") | ("CustomResourceDefinitionStatus", "conditions" | "storedVersions")
-    )
 }
 
 /// Numbers that are no pointers: their zero is not written.

@@ -9,7 +9,7 @@
 //!
 //! Invariant: no I/O, no clock, no randomness, no async. Invariant: nothing here panics on any input tree.
 //! Limits: a JSON patch has at most 10,000 operations; what copies make may not exceed 3 MiB.
-//! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, a list of `FieldError` is a 422 Invalid.
+//! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, an `ErrorList` is a 422 Invalid.
 pub mod canonical;
 pub mod convert;
 pub mod decode;
@@ -31,4 +31,4 @@ pub use patch::{PatchError, PatchKind, apply_patch};
 pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_create, prepare_update, strategy};
 pub use print::{table_cells, table_columns};
 pub use scale::{read_scale, write_scale};
-pub use validate::{FieldError, FieldErrorKind, validate_create, validate_update};
+pub use validate::{validate_create, validate_update};

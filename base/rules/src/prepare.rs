@@ -77,6 +77,11 @@ pub fn generated_name(base: &str, suffix: &str) -> String {
 /// Makes a decoded, defaulted object new: metadata of the server, status and generation reset.
 pub fn prepare_create(tables: &Tables, row: &Row, object: &mut Value, birth: &Birth) {
     let strategy = strategy(row);
+    if row.storage.is_none() {
+        // A review is answered, never born.
+        canonical(&tables.schemas, &row.of, object);
+        return;
+    }
     for name in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         remove(object, &["metadata", name]);
     }

@@ -1,7 +1,7 @@
 //! Defaults of the core group beside pods.
 use serde_json::{Map, Value, json};
 
-use super::{child, has, is, objects, or, or_nonzero, or_pointer};
+use super::{child, has, is, objects, or, or_pointer};
 
 pub fn by_code(name: &str, o: &mut Map<String, Value>) {
     match name {
@@ -10,6 +10,11 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
         "ServicePort" => service_port(o),
         "Namespace" => namespace(o),
         "NamespaceStatus" => or(o, "phase", "Active"),
+        "NodeSpec" => first_of(o, "podCIDR", "podCIDRs", None),
+        "PodStatus" => {
+            first_of(o, "podIP", "podIPs", Some("ip"));
+            first_of(o, "hostIP", "hostIPs", Some("ip"));
+        }
         "NodeStatus" => {
             if let (false, Some(capacity)) = (has(o, "allocatable"), o.get("capacity").cloned()) {
                 o.insert("allocatable".into(), capacity);
@@ -63,6 +68,33 @@ fn namespace(o: &mut Map<String, Value>) {
     }
 }
 
+/// An old field for one value and a new one for all: where only one is given it fills the other.
+fn first_of(o: &mut Map<String, Value>, one: &str, all: &str, key: Option<&str>) {
+    let single = o.get(one).and_then(Value::as_str).filter(|s| !s.is_empty()).map(str::to_owned);
+    let first = o.get(all).and_then(Value::as_array).and_then(|list| list.first()).cloned();
+    match (single, first) {
+        (Some(value), None) => {
+            let item = key.map_or_else(|| json!(value), |key| json!({key: value}));
+            o.insert(all.to_owned(), json!([item]));
+        }
+        // Where both are given and differ, the old field wins.
+        (Some(value), Some(first)) => {
+            let named = key.map_or(first.as_str(), |key| first.get(key).and_then(Value::as_str)).map(str::to_owned);
+            if named.as_deref() != Some(value.as_str()) {
+                let item = key.map_or_else(|| json!(value), |key| json!({key: value}));
+                o.insert(all.to_owned(), json!([item]));
+            }
+        }
+        (None, Some(first)) => {
+            let value = key.map_or_else(|| first.clone(), |key| first.get(key).cloned().unwrap_or(Value::Null));
+            if value.is_string() {
+                o.insert(one.to_owned(), value);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn service(o: &mut Map<String, Value>) {
     let Some(spec) = child(o, "spec") else { return };
     or(spec, "sessionAffinity", "None");
@@ -83,6 +115,8 @@ fn service(o: &mut Map<String, Value>) {
     }
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer" | "ClusterIP") {
         or_pointer(spec, "internalTrafficPolicy", "Cluster");
+    } else if kind == "ExternalName" {
+        spec.remove("internalTrafficPolicy");
     }
     if kind == "LoadBalancer" {
         or_pointer(spec, "allocateLoadBalancerNodePorts", true);
@@ -156,5 +190,4 @@ fn replication_controller(o: &mut Map<String, Value>) {
     if let Some(spec) = child(o, "spec") {
         or_pointer(spec, "replicas", 1);
     }
-    let _ = or_nonzero;
 }

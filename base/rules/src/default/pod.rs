@@ -1,7 +1,7 @@
 //! Defaults of pods and what is in them.
 use serde_json::{Map, Value, json};
 
-use super::{blank, child, has, is, objects, or, or_nonzero, or_pointer};
+use super::{blank, child, has, objects, or, or_nonzero, or_pointer};
 
 pub fn by_code(name: &str, o: &mut Map<String, Value>) {
     match name {
@@ -14,6 +14,8 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
             or_nonzero(o, "successThreshold", 1);
             or_nonzero(o, "failureThreshold", 3);
         }
+        // Stop signals of containers are off in a stock server.
+        "Lifecycle" => drop(o.remove("stopSignal")),
         "HTTPGetAction" => {
             or(o, "path", "/");
             or(o, "scheme", "HTTP");
@@ -108,25 +110,53 @@ fn container(o: &mut Map<String, Value>) {
     or(o, "terminationMessagePolicy", "File");
 }
 
-/// The tag of an image reference: `latest` where it names neither tag nor digest, `None` where it has only a digest.
+/// The tag of an image reference: `latest` where it names neither tag nor digest, `None` where it has only a digest or is no
+/// reference at all.
 fn tag(image: &str) -> Option<&str> {
     let (name, digest) = match image.split_once('@') {
         Some((name, _)) => (name, true),
         None => (image, false),
     };
-    let last = name.rsplit('/').next().unwrap_or(name);
-    match last.split_once(':') {
-        Some((_, tag)) => Some(tag),
-        None if digest => None,
-        // An empty reference cannot be parsed: no tag either.
-        None if image.is_empty() => None,
-        None => Some("latest"),
+    let slash = name.rfind('/').map_or(0, |at| at + 1);
+    let (path, tag) = match name[slash..].split_once(':') {
+        Some((last, tag)) => (&name[..slash + last.len()], Some(tag)),
+        None => (name, None),
+    };
+    if !is_repository(path) || tag.is_some_and(|tag| !is_tag(tag)) {
+        return None;
     }
+    tag.or(if digest { None } else { Some("latest") })
+}
+
+fn is_tag(tag: &str) -> bool {
+    !tag.is_empty() && tag.len() <= 128 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) && !tag.starts_with(['.', '-'])
+}
+
+/// Host and path: lower case parts joined by single separators; the first part may be a host with a port.
+fn is_repository(path: &str) -> bool {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    if path.is_empty() || path.len() > 255 {
+        return false;
+    }
+    let is_host = parts.len() > 1 && (parts[0].contains(['.', ':']) || parts[0] == "localhost" || parts[0].bytes().any(|b| b.is_ascii_uppercase()));
+    if is_host {
+        let host = parts.remove(0);
+        if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b)) {
+            return false;
+        }
+    }
+    parts.iter().all(|part| {
+        let ends = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let bytes = part.as_bytes();
+        ends(bytes.first())
+            && ends(bytes.last())
+            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(b))
+            && !["..", "___", "._", "_.", "-.", ".-", "_-", "-_"].iter().any(|pair| part.contains(pair))
+    })
 }
 
 fn volume(o: &mut Map<String, Value>) {
     if !o.iter().any(|(name, source)| name != "name" && !source.is_null()) {
         o.insert("emptyDir".into(), json!({}));
     }
-    let _ = is;
 }

@@ -9,6 +9,8 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
         "api.apps.v1.DaemonSetSpec" => daemon_set(o),
         "api.apps.v1.StatefulSetSpec" => stateful_set(o),
         "api.apps.v1.StatefulSet" => claim_templates(o),
+        // Off in a stock server.
+        "api.apps.v1.RollingUpdateStatefulSetStrategy" => drop(o.remove("maxUnavailable")),
         "api.apps.v1.ReplicaSetSpec" => or_pointer(o, "replicas", 1),
         "api.batch.v1.Job" => job(o),
         "api.batch.v1.PodFailurePolicyOnPodConditionsPattern" => or(o, "status", "True"),
@@ -77,8 +79,8 @@ fn stateful_set(o: &mut Map<String, Value>) {
 fn claim_templates(o: &mut Map<String, Value>) {
     let Some(spec) = o.get_mut("spec").and_then(Value::as_object_mut) else { return };
     for claim in objects(spec, "volumeClaimTemplates") {
-        or(claim, "apiVersion", "v1");
-        or(claim, "kind", "PersistentVolumeClaim");
+        claim.insert("apiVersion".into(), "v1".into());
+        claim.insert("kind".into(), "PersistentVolumeClaim".into());
     }
 }
 
@@ -103,6 +105,7 @@ fn job(o: &mut Map<String, Value>) {
     or_pointer(spec, "backoffLimit", limit);
     or_pointer(spec, "completionMode", "NonIndexed");
     or_pointer(spec, "suspend", false);
+    or_pointer(spec, "manualSelector", false);
     let replacement = if has(spec, "podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     or_pointer(spec, "podReplacementPolicy", replacement);
 }

@@ -2,7 +2,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Birth, Part, keep};
-use crate::tree::{flag, get, get_mut, int, items, remove, same, set, set_if_absent, text};
+use crate::tree::{flag, get, get_mut, items, items_mut, remove, same, set, set_if_absent, text};
 
 pub fn create_namespace(object: &mut Value, _: &Birth) {
     set(object, &["status", "phase"], "Active");
@@ -30,6 +30,13 @@ pub fn update_namespace(new: &mut Value, old: &Value, part: Part<'_>, _: &str) {
 }
 
 pub fn create_node(_: &mut Value, _: &Birth) {}
+
+/// Limits without a name are named by chance, as upstream does.
+pub fn create_limit_range(object: &mut Value, birth: &Birth) {
+    if text(object, &["metadata", "name"]).is_empty() {
+        set(object, &["metadata", "name"], birth.uid.as_str());
+    }
+}
 
 pub fn update_node(new: &mut Value, old: &Value, part: Part<'_>, _: &str) {
     if part == Part::Main {
@@ -114,6 +121,7 @@ pub fn create_job(object: &mut Value, birth: &Birth) {
     if flag(object, &["spec", "manualSelector"]) {
         return;
     }
+    let unlabelled = same(get(object, &["metadata", "labels"]), get(object, &["spec", "template", "metadata", "labels"]));
     let name = text(object, &["metadata", "name"]).to_owned();
     let labels = ["spec", "template", "metadata", "labels"];
     set_if_absent(object, &["spec", "template", "metadata"], json!({}));
@@ -126,6 +134,11 @@ pub fn create_job(object: &mut Value, birth: &Birth) {
     ] {
         let at = ["spec", "template", "metadata", "labels", key];
         set_if_absent(object, &at, value);
+    }
+    if unlabelled {
+        if let Some(all) = get(object, &labels).cloned() {
+            set(object, &["metadata", "labels"], all);
+        }
     }
     let chosen = ["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"];
     set_if_absent(object, &["spec", "selector"], json!({}));
@@ -215,6 +228,23 @@ fn date_conditions(new: &mut Value, old: &Value, now: &str) {
     }
 }
 
+/// Taints of devices note when they were added.
+pub fn create_slice(object: &mut Value, birth: &Birth) {
+    date_taints(object, &birth.creation_timestamp);
+}
+
+pub fn update_slice(new: &mut Value, _: &Value, _: Part<'_>, now: &str) {
+    date_taints(new, now);
+}
+
+fn date_taints(object: &mut Value, now: &str) {
+    for device in items_mut(object, &["spec", "devices"]) {
+        for taint in items_mut(device, &["taints"]) {
+            set_if_absent(taint, &["timeAdded"], now);
+        }
+    }
+}
+
 /// Coordinated leader election is off in a stock server: its fields are dropped.
 pub fn create_lease(object: &mut Value, _: &Birth) {
     remove(object, &["spec", "strategy"]);
@@ -224,5 +254,4 @@ pub fn create_lease(object: &mut Value, _: &Birth) {
 pub fn update_lease(new: &mut Value, _: &Value, _: Part<'_>, _: &str) {
     remove(new, &["spec", "strategy"]);
     remove(new, &["spec", "preferredHolder"]);
-    let _ = int;
 }

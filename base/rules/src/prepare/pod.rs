@@ -2,7 +2,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Birth, Part, keep};
-use crate::tree::{get, items, items_mut, map, remove, set, set_if_absent, text};
+use crate::tree::{get, int, items, items_mut, map, remove, set, set_if_absent, text};
 
 pub fn create(object: &mut Value, _: &Birth) {
     let mut status = json!({"phase": "Pending", "qosClass": qos_class(object)});
@@ -13,6 +13,9 @@ pub fn create(object: &mut Value, _: &Birth) {
         }]);
     }
     set(object, &["status"], status);
+    if int(object, &["spec", "terminationGracePeriodSeconds"]).is_some_and(|s| s < 0) {
+        set(object, &["spec", "terminationGracePeriodSeconds"], 1);
+    }
     spread_keys(object);
 }
 

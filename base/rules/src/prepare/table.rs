@@ -28,7 +28,8 @@ pub fn strategy(row: &Row) -> Strategy {
         ("", "PersistentVolume") => Strategy { create: kinds::create_volume, update: kinds::update_volume, ..plain },
         ("", "PersistentVolumeClaim") => Strategy { create: kinds::create_claim, update: kinds::update_claim, ..plain },
         ("", "ReplicationController" | "PodTemplate") => counted,
-        ("", "Endpoints" | "Event" | "LimitRange") => Strategy { create_on_update: true, ..plain },
+        ("", "LimitRange") => Strategy { create_on_update: true, create: kinds::create_limit_range, ..plain },
+        ("", "Endpoints" | "Event") => Strategy { create_on_update: true, ..plain },
         ("events.k8s.io", "Event") => Strategy { create_on_update: true, ..plain },
         ("apps", "DaemonSet") => Strategy { create: kinds::create_daemon_set, update: kinds::update_daemon_set, ..counted },
         ("apps", "Deployment") => Strategy { update: kinds::update_deployment, ..counted },
@@ -55,7 +56,8 @@ pub fn strategy(row: &Row) -> Strategy {
         ("storage.k8s.io", "CSIDriver" | "CSINode" | "CSIStorageCapacity" | "VolumeAttachment") | ("node.k8s.io", "RuntimeClass") => {
             Strategy { unconditional_update: false, ..plain }
         }
-        ("resource.k8s.io", "DeviceClass" | "ResourceSlice") => counted,
+        ("resource.k8s.io", "DeviceClass") => counted,
+        ("resource.k8s.io", "ResourceSlice") => Strategy { create: kinds::create_slice, update: kinds::update_slice, ..counted },
         _ if row.protobuf.is_none() => Strategy { unconditional_update: false, ..counted },
         _ => plain,
     }

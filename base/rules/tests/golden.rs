@@ -1,0 +1,5 @@
+//! What is pure in the rules, checked against recorded answers of a stock server (see `data/README.md`).
+#[path = "golden/recording.rs"]
+mod recording;
+#[path = "golden/create.rs"]
+mod create;
