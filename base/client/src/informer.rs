@@ -116,6 +116,11 @@ impl<K: Watched> Informer<K> {
         *self.0.cache.synced.borrow()
     }
 
+    /// The newest revision that this copy has seen; 0 before the first list.
+    pub fn revision(&self) -> u64 {
+        self.0.cache.read().revision
+    }
+
     /// A stream of its own for a reader; starts with all present objects as creations.
     pub fn changes(&self) -> ChangeStream<K> {
         let mut state = self.0.cache.state.write().expect("no holder of this lock panics");
@@ -162,6 +167,8 @@ struct State<K> {
     objects: BTreeMap<Key, Arc<K>>,
     readers: Vec<Weak<Mailbox<K>>>,
     closed: bool,
+    /// The newest revision seen.
+    revision: u64,
 }
 
 impl<K> Cache<K> {
@@ -172,18 +179,34 @@ impl<K> Cache<K> {
 
 impl<K: Watched> Cache<K> {
     fn new() -> Self {
-        let state = State { objects: BTreeMap::new(), readers: Vec::new(), closed: false };
+        let state = State { objects: BTreeMap::new(), readers: Vec::new(), closed: false, revision: 0 };
         Self { state: RwLock::new(state), synced: tokio::sync::watch::Sender::new(false) }
     }
 
     fn take(&self, event: Event<K>) {
         match event {
-            Event::Listed(objects) => {
+            Event::Listed { objects, revision } => {
+                self.reached(Some(&revision));
                 self.replace(objects.into_iter().map(|object| (Key::of(&object), shared(object))).collect());
                 self.synced.send_replace(true);
             }
-            Event::Put(object) => self.set(Key::of(&object), Some(shared(object))),
-            Event::Deleted(object) => self.set(Key::of(&object), None),
+            Event::Progress { revision } => self.reached(Some(&revision)),
+            Event::Put(object) => {
+                self.reached(object.meta().resource_version.as_deref());
+                self.set(Key::of(&object), Some(shared(object)));
+            }
+            Event::Deleted(object) => {
+                self.reached(object.meta().resource_version.as_deref());
+                self.set(Key::of(&object), None);
+            }
+        }
+    }
+
+    /// Notes the newest revision seen. Revisions are numbers that grow, on every server that is not a toy (KEP-5504).
+    fn reached(&self, revision: Option<&str>) {
+        if let Some(revision) = revision.and_then(|revision| revision.parse::<u64>().ok()) {
+            let mut state = self.state.write().expect("no holder of this lock panics");
+            state.revision = state.revision.max(revision);
         }
     }
 

@@ -122,7 +122,7 @@ impl Writer {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         if line.count > 1 {
             let patch = serde_json::json!({
-                "count": line.count, "message": line.message, "lastTimestamp": Time(line.last),
+                "count": line.count, "message": line.message, "lastTimestamp": seconds(line.last),
             });
             match events.patch(&line.name, &PatchParams::default(), &Patch::Merge(patch)).await {
                 Err(source) if source.is_not_found() => {} // expired meanwhile: made anew below
@@ -136,8 +136,8 @@ impl Writer {
             reason: Some(line.reason),
             message: Some(line.message),
             count: Some(line.count),
-            first_timestamp: Some(Time(line.first)),
-            last_timestamp: Some(Time(line.last)),
+            first_timestamp: Some(seconds(line.first)),
+            last_timestamp: Some(seconds(line.last)),
             reporting_component: self.source.component.clone(),
             reporting_instance: self.source.host.clone(),
             source: Some(self.source.clone()),
@@ -145,6 +145,11 @@ impl Writer {
         };
         events.create(&PostParams::default(), &event).await.map(drop)
     }
+}
+
+/// metav1.Time knows whole seconds only.
+fn seconds(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
 /// An event as it is to be written: `count` of 1 is a new one.

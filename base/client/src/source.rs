@@ -78,12 +78,14 @@ impl Collection {
 /// What happened to a collection.
 #[derive(Debug)]
 pub enum Event<T> {
-    /// This is all there is; what is not here is gone.
-    Listed(Vec<T>),
+    /// This is all there was at `revision`; what is not here is gone.
+    Listed { objects: Vec<T>, revision: String },
     /// Created or changed.
     Put(T),
     /// Gone; the last known state, or as much of it as the server told.
     Deleted(T),
+    /// Nothing of this collection changed up to this revision.
+    Progress { revision: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +120,7 @@ where
     loop {
         let mut revision = match list(client, collection).await {
             Ok((objects, revision)) => {
-                sink(Event::Listed(objects));
+                sink(Event::Listed { objects, revision: revision.clone() });
                 revision
             }
             Err(source) => {
@@ -190,7 +192,7 @@ async fn list<T: DeserializeOwned>(client: &kube::Client, collection: &Collectio
             Some(token) => format!("limit={PAGE_OBJECTS}&continue={}", percent_encoded(token)),
         };
         let request = Request::get(collection.uri(&query)).header(header::ACCEPT, collection.accept(true)).body(Vec::new());
-        let request = request.map_err(|source| kube::Error::HttpError(source))?;
+        let request = request.map_err(kube::Error::HttpError)?;
         let text = match client.request_text(request).await {
             Ok(text) => text,
             Err(kube::Error::Api(status)) if status.code == 410 => return Err(SourceError::Expired),
@@ -230,7 +232,7 @@ where
     let seconds = collection.watch_seconds();
     let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={revision}");
     let request = Request::get(collection.uri(&query)).header(header::ACCEPT, collection.accept(false));
-    let request = request.body(kube::client::Body::empty()).map_err(|source| kube::Error::HttpError(source))?;
+    let request = request.body(kube::client::Body::empty()).map_err(kube::Error::HttpError)?;
     let response = client.send(request).await?;
     if !response.status().is_success() {
         return Err(refused(response).await);
@@ -274,6 +276,7 @@ where
         "BOOKMARK" => {
             let bookmark: OnlyMeta = serde_json::from_str(line.object.get())?;
             *revision = bookmark.metadata.resource_version;
+            sink(Event::Progress { revision: revision.clone() });
         }
         "ERROR" => {
             let status: Status = serde_json::from_str(line.object.get())?;
@@ -284,6 +287,7 @@ where
                 // Its revision still counts: without it the same object would be sent again at once.
                 let meta: OnlyMeta = serde_json::from_str(line.object.get())?;
                 *revision = meta.metadata.resource_version;
+                sink(Event::Progress { revision: revision.clone() });
                 return Ok(());
             };
             if let Some(seen) = &object.meta().resource_version {

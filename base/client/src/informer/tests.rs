@@ -239,3 +239,20 @@ async fn shutdown_ends_the_streams() {
     assert!(tokio::time::timeout(DEADLINE, changes.next()).await.unwrap().is_none());
     assert!(maps.changes().next().await.is_none(), "also one asked for afterwards");
 }
+
+#[tokio::test]
+async fn own_writes_are_waited_for_until_the_informer_shows_them() {
+    let (client, _asks) = scripted(vec![list(10, &[]), Answer::Watch(vec![event("ADDED", map("a", 12, "1"))], true)]);
+    let (informers, _tasks) = informers(client);
+    let maps = informers.of::<ConfigMap>();
+    let mut changes = maps.changes();
+    let (key, writes) = (Key::cluster("writer"), crate::OwnWrites::default());
+    let wrote = |revision| serde_json::from_value::<ConfigMap>(map("x", revision, "1")).unwrap();
+    writes.wrote(&key, &wrote(12));
+    assert!(!writes.seen_by(&key, &maps));
+    assert!(writes.seen_by(&Key::cluster("other"), &maps));
+    changed(&mut changes).await;
+    assert!(writes.seen_by(&key, &maps));
+    writes.wrote(&key, &wrote(13));
+    assert!(!writes.seen_by(&key, &maps));
+}
