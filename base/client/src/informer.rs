@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     fmt,
-    sync::{Arc, Mutex, RwLock, RwLockReadGuard, Weak},
+    sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
 
 use irori_runtime::{OnEnd, Shutdown, Tasks};
@@ -183,61 +183,65 @@ impl<K: Watched> Cache<K> {
         Self { state: RwLock::new(state), synced: tokio::sync::watch::Sender::new(false) }
     }
 
+    /// Objects and revision change together under one lock, so that no reader sees one without the other.
     fn take(&self, event: Event<K>) {
         match event {
             Event::Listed { objects, revision } => {
-                self.reached(Some(&revision));
-                self.replace(objects.into_iter().map(|object| (Key::of(&object), shared(object))).collect());
+                let objects = objects.into_iter().map(|object| (Key::of(&object), shared(object))).collect();
+                let mut state = self.write();
+                state.reached(Some(&revision));
+                state.replace(objects);
+                drop(state);
                 self.synced.send_replace(true);
             }
-            Event::Progress { revision } => self.reached(Some(&revision)),
+            Event::Progress { revision } => self.write().reached(Some(&revision)),
             Event::Put(object) => {
-                self.reached(object.meta().resource_version.as_deref());
-                self.set(Key::of(&object), Some(shared(object)));
+                let object = shared(object);
+                let mut state = self.write();
+                state.reached(object.meta().resource_version.as_deref());
+                state.set(Key::of(&*object), Some(object));
             }
             Event::Deleted(object) => {
-                self.reached(object.meta().resource_version.as_deref());
-                self.set(Key::of(&object), None);
+                let mut state = self.write();
+                state.reached(object.meta().resource_version.as_deref());
+                state.set(Key::of(&object), None);
             }
         }
     }
 
-    /// Notes the newest revision seen. Revisions are numbers that grow, on every server that is not a toy (KEP-5504).
-    fn reached(&self, revision: Option<&str>) {
-        if let Some(revision) = revision.and_then(|revision| revision.parse::<u64>().ok()) {
-            let mut state = self.state.write().expect("no holder of this lock panics");
-            state.revision = state.revision.max(revision);
-        }
-    }
-
-    fn set(&self, key: Key, new: Option<Arc<K>>) {
-        let mut state = self.state.write().expect("no holder of this lock panics");
-        state.set(key, new);
-    }
-
-    /// Takes a whole list, telling only the differences.
-    fn replace(&self, objects: BTreeMap<Key, Arc<K>>) {
-        let mut state = self.state.write().expect("no holder of this lock panics");
-        let gone: Vec<Key> = state.objects.keys().filter(|key| !objects.contains_key(key)).cloned().collect();
-        gone.into_iter().for_each(|key| state.set(key, None));
-        for (key, object) in objects {
-            let same = |old: &Arc<K>| {
-                old.meta().uid == object.meta().uid && old.meta().resource_version == object.meta().resource_version
-            };
-            if !state.objects.get(&key).is_some_and(same) {
-                state.set(key, Some(object));
-            }
-        }
+    fn write(&self) -> RwLockWriteGuard<'_, State<K>> {
+        self.state.write().expect("no holder of this lock panics")
     }
 
     fn close(&self) {
-        let mut state = self.state.write().expect("no holder of this lock panics");
+        let mut state = self.write();
         state.closed = true;
         state.readers.drain(..).filter_map(|reader| reader.upgrade()).for_each(|mailbox| mailbox.close());
     }
 }
 
-impl<K> State<K> {
+impl<K: Watched> State<K> {
+    /// Notes the newest revision seen. Revisions are numbers that grow (KEP-5504); a server where they are not is not waited for.
+    fn reached(&mut self, revision: Option<&str>) {
+        if let Some(revision) = revision.and_then(|revision| revision.parse::<u64>().ok()) {
+            self.revision = self.revision.max(revision);
+        }
+    }
+
+    /// Takes a whole list, telling only the differences.
+    fn replace(&mut self, objects: BTreeMap<Key, Arc<K>>) {
+        let gone: Vec<Key> = self.objects.keys().filter(|key| !objects.contains_key(key)).cloned().collect();
+        gone.into_iter().for_each(|key| self.set(key, None));
+        for (key, object) in objects {
+            let same = |old: &Arc<K>| {
+                old.meta().uid == object.meta().uid && old.meta().resource_version == object.meta().resource_version
+            };
+            if !self.objects.get(&key).is_some_and(same) {
+                self.set(key, Some(object));
+            }
+        }
+    }
+
     fn set(&mut self, key: Key, new: Option<Arc<K>>) {
         let old = match &new {
             Some(object) => self.objects.insert(key.clone(), object.clone()),
