@@ -3,6 +3,10 @@
 //! Invariant: no I/O, no clock, no async.
 mod builtin;
 pub mod field;
+pub mod names;
+pub mod quantity;
 pub mod row;
+pub mod scalar;
 pub mod schema;
+pub mod selector;
 pub mod status;
