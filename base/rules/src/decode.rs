@@ -11,6 +11,7 @@ use serde_json::{Map, Number, Value};
 use crate::{canonical::canonical, scalar};
 
 mod gotype;
+pub use gotype::json_kind;
 #[cfg(test)]
 mod tests;
 

@@ -26,7 +26,7 @@ pub mod validate;
 pub use convert::convert;
 pub use decode::{DecodeError, Decoded, decode, decode_type};
 pub use default::{default_object, default_type};
-pub use fields::{field_value, selectable_fields};
+pub use fields::{field_value, selectable_fields, unsupported_field};
 pub use patch::{PatchError, PatchKind, apply_patch};
 pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_create, prepare_update, strategy};
 pub use print::{table_cells, table_columns};

@@ -1,6 +1,17 @@
 //! The three patches: JSON patch, merge patch, strategic merge patch.
+//!
+//! All take the object in the form of the request's version and give a tree that has not been checked: the caller decodes it.
+//! Limits: `JSON_OPERATIONS_MAX` operations, `COPY_BYTES_MAX` made by copies, `decode::DEPTH_MAX` levels.
 use irori_api::row::{Row, Tables};
 use serde_json::Value;
+
+mod json;
+mod merge;
+mod strategic;
+#[cfg(test)]
+mod tests;
+
+pub use json::{COPY_BYTES_MAX, JSON_OPERATIONS_MAX};
 
 /// By content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,13 +24,25 @@ pub enum PatchKind {
     Strategic,
 }
 
+impl PatchKind {
+    /// By the media type of a request, without parameters.
+    pub fn of_content_type(content_type: &str) -> Option<PatchKind> {
+        Some(match content_type {
+            "application/json-patch+json" => PatchKind::Json,
+            "application/merge-patch+json" => PatchKind::Merge,
+            "application/strategic-merge-patch+json" => PatchKind::Strategic,
+            _ => return None,
+        })
+    }
+}
+
 /// Why a patch cannot be applied. Each says with which code and reason the API answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
     /// 400 BadRequest.
     #[error("{0}")]
     BadRequest(String),
-    /// 422 Invalid, details of the object, no causes.
+    /// 422 Invalid with empty details.
     #[error("{0}")]
     Unprocessable(String),
     /// 413 RequestEntityTooLarge.
@@ -31,6 +54,10 @@ pub enum PatchError {
 }
 
 /// The object that a patch makes of another. The result is not yet decoded: types are checked afterwards by `decode`.
-pub fn apply_patch(_tables: &Tables, _row: &Row, object: &Value, _kind: PatchKind, _patch: &Value) -> Result<Value, PatchError> {
-    Ok(object.clone())
+pub fn apply_patch(tables: &Tables, row: &Row, object: &Value, kind: PatchKind, patch: &Value) -> Result<Value, PatchError> {
+    match kind {
+        PatchKind::Json => json::apply(object, patch),
+        PatchKind::Merge => merge::apply(object, patch),
+        PatchKind::Strategic => strategic::apply(&tables.schemas, &row.of, object, patch),
+    }
 }

@@ -1,38 +1,16 @@
 //! Scalars that have a spelling of their own: times, bytes, quantities.
 use base64::{Engine, engine::general_purpose::STANDARD};
-use jiff::Timestamp;
+use irori_api::{quantity::Quantity, scalar};
+use std::cmp::Ordering;
 
 /// Normalises an RFC 3339 time to UTC: seconds, or microseconds with all six digits.
 pub fn time(text: &str, micro: bool) -> Result<String, String> {
-    let layout = if micro { "2006-01-02T15:04:05.000000Z07:00" } else { "2006-01-02T15:04:05Z07:00" };
-    let at: Timestamp = match looks_like_rfc3339(text).then(|| text.parse()) {
-        Some(Ok(at)) => at,
-        _ => return Err(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?} as \"2006\"")),
-    };
-    Ok(format_time(at, micro))
-}
-
-/// A time as the API writes it.
-pub fn format_time(at: Timestamp, micro: bool) -> String {
-    let format = if micro { "%Y-%m-%dT%H:%M:%S.%6fZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
-    at.strftime(format).to_string()
-}
-
-fn looks_like_rfc3339(text: &str) -> bool {
-    let b = text.as_bytes();
-    b.len() >= 20
-        && b.len() <= 40
-        && b[4] == b'-'
-        && b[7] == b'-'
-        && b[10] == b'T'
-        && b[13] == b':'
-        && b[16] == b':'
-        && (b.ends_with(b"Z") || matches!(b[b.len() - 6], b'+' | b'-'))
+    if micro { scalar::parse_micro_time(text).map(scalar::format_micro_time) } else { scalar::parse_time(text).map(scalar::format_time) }
 }
 
 /// Seconds since 1970 of an RFC 3339 time.
 pub fn seconds(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_second)
+    scalar::parse_micro_time(text).ok().map(jiff::Timestamp::as_second)
 }
 
 /// Checks and normalises base64; the error names the byte that Go's decoder names.
@@ -74,15 +52,18 @@ fn base64_fault(text: &[u8]) -> usize {
 
 /// Checks a quantity and gives its canonical form.
 pub fn quantity(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
+    text.trim().parse::<Quantity>().map(|q| q.to_string()).map_err(|error| error.to_string())
 }
 
 /// Whether a quantity is nothing.
 pub fn quantity_is_zero(text: &str) -> bool {
-    !text.bytes().any(|b| b.is_ascii_digit() && b != b'0')
+    text.parse::<Quantity>().is_ok_and(|q| q.is_zero())
 }
 
 /// Which of two quantities is more; what cannot be read counts as equal.
-pub fn quantity_compare(_a: &str, _b: &str) -> std::cmp::Ordering {
-    std::cmp::Ordering::Equal
+pub fn quantity_compare(a: &str, b: &str) -> Ordering {
+    match (a.parse::<Quantity>(), b.parse::<Quantity>()) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        _ => Ordering::Equal,
+    }
 }

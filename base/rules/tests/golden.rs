@@ -3,3 +3,5 @@
 mod recording;
 #[path = "golden/create.rs"]
 mod create;
+#[path = "golden/change.rs"]
+mod change;

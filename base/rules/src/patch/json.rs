@@ -1,0 +1,166 @@
+//! JSON patch, RFC 6902, with the liberties of a stock server: an index may count from the end (`-1` is the last item).
+use serde_json::Value;
+
+use super::PatchError;
+
+pub use crate::decode::json_kind;
+
+/// Operations of one patch.
+pub const JSON_OPERATIONS_MAX: usize = 10_000;
+/// Bytes that the copies of one patch may make.
+pub const COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
+    let Value::Array(operations) = patch else {
+        return Err(unreadable(&format!("cannot unmarshal {} into Go value of type jsonpatch.Patch", json_kind(patch))));
+    };
+    if operations.len() > JSON_OPERATIONS_MAX {
+        return Err(PatchError::TooLarge(format!(
+            "The allowed maximum operations in a JSON patch is {JSON_OPERATIONS_MAX}, got {}",
+            operations.len()
+        )));
+    }
+    let mut out = object.clone();
+    let mut copied = 0;
+    for operation in operations {
+        if !operation.is_object() {
+            return Err(unreadable(&format!("cannot unmarshal {} into Go value of type jsonpatch.Operation", json_kind(operation))));
+        }
+        step(&mut out, operation, &mut copied).ok_or_else(refused)?;
+    }
+    Ok(out)
+}
+
+fn unreadable(why: &str) -> PatchError {
+    PatchError::BadRequest(format!("json: {why}"))
+}
+
+/// A patch that does not fit the object is answered by one text, whatever the reason.
+fn refused() -> PatchError {
+    PatchError::Unprocessable("the server rejected our request due to an error in our request".into())
+}
+
+/// Carries out one operation; `None` if it does not fit.
+fn step(object: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> {
+    let path = Pointer::parse(operation.get("path")?.as_str()?)?;
+    let value = || operation.get("value").cloned().unwrap_or(Value::Null);
+    let from = || Pointer::parse(operation.get("from")?.as_str()?);
+    match operation.get("op")?.as_str()? {
+        "add" => add(object, &path, value()),
+        "remove" => remove(object, &path).map(drop),
+        "replace" => replace(object, &path, value()),
+        "move" => {
+            let value = remove(object, &from()?)?;
+            add(object, &path, value)
+        }
+        "copy" => {
+            let value = find(object, &from()?)?.clone();
+            *copied += size(&value);
+            if *copied > COPY_BYTES_MAX {
+                return None;
+            }
+            add(object, &path, value)
+        }
+        "test" => match find(object, &path) {
+            Some(found) => (equal(found, &value())).then_some(()),
+            None => value().is_null().then_some(()),
+        },
+        _ => None,
+    }
+}
+
+/// Numbers are equal by value, whatever their spelling.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) => x == y || x.as_f64() == y.as_f64(),
+        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| equal(x, y)),
+        (Value::Object(x), Value::Object(y)) => x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| equal(v, w))),
+        _ => a == b,
+    }
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(|v| size(v) + 1).sum::<usize>(),
+        Value::Object(fields) => 2 + fields.iter().map(|(k, v)| k.len() + size(v) + 4).sum::<usize>(),
+        _ => 5,
+    }
+}
+
+/// A JSON pointer (RFC 6901) with at least one step.
+struct Pointer {
+    way: Vec<String>,
+    last: String,
+}
+
+impl Pointer {
+    fn parse(text: &str) -> Option<Pointer> {
+        let mut way: Vec<String> = text.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+        let last = way.pop()?;
+        Some(Pointer { way, last })
+    }
+}
+
+fn holder<'a>(object: &'a mut Value, path: &Pointer) -> Option<&'a mut Value> {
+    path.way.iter().try_fold(object, |at, key| match at {
+        Value::Object(fields) => fields.get_mut(key),
+        Value::Array(items) => {
+            let index = index(key, items.len())?;
+            items.get_mut(index)
+        }
+        _ => None,
+    })
+}
+
+fn find<'a>(object: &'a Value, path: &Pointer) -> Option<&'a Value> {
+    path.way.iter().chain([&path.last]).try_fold(object, |at, key| match at {
+        Value::Object(fields) => fields.get(key),
+        Value::Array(items) => items.get(index(key, items.len())?),
+        _ => None,
+    })
+}
+
+/// An index of a list of that length; negative ones count from its end.
+fn index(key: &str, len: usize) -> Option<usize> {
+    let n: i64 = key.parse().ok()?;
+    let at = if n < 0 { n.checked_add(i64::try_from(len).ok()?)? } else { n };
+    usize::try_from(at).ok().filter(|at| *at < len)
+}
+
+fn add(object: &mut Value, path: &Pointer, value: Value) -> Option<()> {
+    match holder(object, path)? {
+        Value::Object(fields) => drop(fields.insert(path.last.clone(), value)),
+        Value::Array(items) if path.last == "-" => items.push(value),
+        Value::Array(items) => {
+            // One behind the end is a place to add; -1 means just that.
+            let at = index(&path.last, items.len() + 1)?;
+            items.insert(at, value);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn remove(object: &mut Value, path: &Pointer) -> Option<Value> {
+    match holder(object, path)? {
+        Value::Object(fields) => fields.remove(&path.last),
+        Value::Array(items) => {
+            let at = index(&path.last, items.len())?;
+            Some(items.remove(at))
+        }
+        _ => None,
+    }
+}
+
+fn replace(object: &mut Value, path: &Pointer, value: Value) -> Option<()> {
+    match holder(object, path)? {
+        Value::Object(fields) => *fields.get_mut(&path.last)? = value,
+        Value::Array(items) => {
+            let at = index(&path.last, items.len())?;
+            *items.get_mut(at)? = value;
+        }
+        _ => return None,
+    }
+    Some(())
+}
