@@ -1,0 +1,52 @@
+//! Controllers: each brings the world to what its objects say.
+//!
+//! What it is: one folder per controller; `plan.rs` decides (pure), `apply.rs` acts, the file beside the folder wires both to the loop.
+//! What it is not: it opens no socket and reads no disk; it knows the API only through a client and informers.
+//!
+//! Flow: informers -> changes -> keys -> the one reconcile loop -> plan -> apply, written under the controller's stock identity.
+//! Invariant: plans hold neither clock nor I/O. Invariant: a controller never acts on a copy that misses its own writes.
+//! Invariant: security or deletion questions are asked live (adoption, absence of an owner), never of a copy alone.
+//! Failure modes: what the API refuses is tried again with backoff, per object; one object never holds up another.
+#[cfg(test)]
+mod builders;
+mod owners;
+mod pods;
+mod replicaset;
+mod selector;
+
+use std::time::Duration;
+
+use irori_client::{Informers, Recorder};
+use irori_runtime::{Clock, Tasks, Timestamp};
+
+/// What differs between homes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The CA that pods verify the API's certificate with.
+    pub root_ca_pem: String,
+}
+
+/// What every controller stands on.
+pub(crate) struct Context {
+    informers: Informers,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+impl Context {
+    fn recorder(&self, client: &kube::Client, component: &str) -> Recorder {
+        Recorder::new(client.clone(), component, None, self.clock.clone(), &self.tasks)
+    }
+}
+
+/// Starts all controllers. `clients` gives the client of a service account of kube-system, by its name.
+pub fn start(settings: Settings, clients: impl Fn(&str) -> kube::Client, informers: &Informers, clock: &Clock, tasks: &Tasks) {
+    let context = Context { informers: informers.clone(), clock: clock.clone(), tasks: tasks.clone() };
+    let _ = settings;
+    replicaset::start(&context, clients("replicaset-controller"));
+}
+
+/// How long from now to `then`, rounded up to the next whole second, which is what timestamps in objects count in.
+pub(crate) fn until(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or_default() + Duration::from_millis(50)
+}
