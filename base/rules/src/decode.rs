@@ -73,9 +73,7 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
     if (said_version.as_str(), said_kind.as_str()) != (api_version, kind) && !same_kind(tables, (api_version, kind), (&said_version, &said_kind)) {
         let known = tables.rows.values().any(|r| r.gvk.kind == said_kind && r.gvk.api_version() == said_version);
         let why = if known {
-            let inner = if said_version.contains('/') { group_word(&said_version) } else { "core" };
             let wanted = if api_version.contains('/') { group_word(api_version) } else { "core" };
-            let _ = inner;
             format!("converting ({}.{said_kind}) to ({wanted}.{kind}): unknown conversion", version_of(&said_version))
         } else {
             format!("no kind \"{said_kind}\" is registered for version \"{said_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
@@ -313,7 +311,7 @@ impl Walk<'_> {
                 let short = of.rsplit('.').next().unwrap_or(of);
                 path.extend(gotype::embedded(short, name));
                 path.push(name);
-                owner = Some(gotype::embedded(short, name).last().copied().unwrap_or(short).to_owned());
+                owner = Some(short.to_owned());
             }
         }
         (owner, path.join("."))

@@ -3,5 +3,7 @@
 mod recording;
 #[path = "golden/create.rs"]
 mod create;
+#[path = "golden/refuse.rs"]
+mod refuse;
 #[path = "golden/change.rs"]
 mod change;

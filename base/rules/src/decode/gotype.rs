@@ -27,6 +27,7 @@ pub fn embedded(owner: &str, field: &str) -> &'static [&'static str] {
             | "SecretProjection" | "ConfigMapVolumeSource",
             "name",
         ) => &["LocalObjectReference"],
+        ("PersistentVolumeClaim", "apiVersion" | "kind") => &["TypeMeta"],
         ("RuleWithOperations", f) if f != "operations" => &["Rule"],
         ("NamedRuleWithOperations", "operations") => &["RuleWithOperations"],
         ("NamedRuleWithOperations", f) if f != "resourceNames" => &["RuleWithOperations", "Rule"],
@@ -144,6 +145,12 @@ fn named(owner: &str, field: &str) -> Option<&'static str> {
         ("NamespaceSpec", "finalizers") => "v1.FinalizerName",
         ("ContainerResizePolicy", "resourceName") => "v1.ResourceName",
         ("ContainerResizePolicy", "restartPolicy") => "v1.ResourceResizeRestartPolicy",
+        ("ScopedResourceSelectorRequirement", "operator") => "v1.ScopeSelectorOperator",
+        ("PodFailurePolicyOnExitCodesRequirement", "operator") => "v1.PodFailurePolicyOnExitCodesOperator",
+        ("MutatingWebhook" | "ValidatingWebhook" | "ValidatingAdmissionPolicySpec", "failurePolicy") => "v1.FailurePolicyType",
+        ("MutatingWebhook" | "ValidatingWebhook" | "MatchResources", "matchPolicy") => "v1.MatchPolicyType",
+        ("MutatingWebhook" | "ValidatingWebhook", "sideEffects") => "v1.SideEffectClass",
+        ("RuleWithOperations" | "NamedRuleWithOperations", "scope") => "v1.ScopeType",
         _ => return None,
     })
 }

@@ -31,6 +31,7 @@ fn changed(tables: &Tables, path: &str, content_type: &str, body: &Value, old: &
     let part = match rest.get(1).map(String::as_str) {
         None => Part::Main,
         Some("status") if row.subresources.contains_key("status") => Part::Status,
+        Some("ephemeralcontainers") => Part::Sub("ephemeralcontainers"),
         Some(_) => return None,
     };
     let input = match PatchKind::of_content_type(content_type) {
