@@ -181,6 +181,23 @@ impl CaTree {
     }
 }
 
+/// A fresh key and a PEM request for a server certificate over it, for a signer elsewhere.
+pub fn request_server(names: &[SubjectName]) -> Result<ServerRequest, TrustError> {
+    let failed = |source| TrustError::Make { what: "certificate request", source };
+    let key = fresh_key()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.subject_alt_names = names.iter().map(SubjectName::to_san).collect::<Result<_, _>>()?;
+    let request = params.serialize_request(&key).map_err(failed)?;
+    Ok(ServerRequest { request_pem: request.pem().map_err(failed)?, key_pem: key.serialize_pem() })
+}
+
+/// What `request_server` makes. The key stays with whoever asked.
+pub struct ServerRequest {
+    pub request_pem: String,
+    pub key_pem: String,
+}
+
 fn requested_names(params: &CertificateParams) -> Result<Vec<SubjectName>, TrustError> {
     let refused = |reason: &str| TrustError::Parse { what: "certificate request", reason: reason.to_owned() };
     if params.subject_alt_names.is_empty() {

@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc};
 use jiff::Timestamp;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::{TrustError, read_secret, tls, write_secret};
+use crate::{SubjectName, TrustError, read_secret, tls, write_secret};
 
 /// A leaf, its intermediates, and the leaf's private key, as PEM.
 #[derive(Clone)]
@@ -47,6 +47,15 @@ impl Identity {
         validity(leaf)
     }
 
+    /// The DNS names and addresses that the leaf speaks for.
+    pub fn names(&self) -> Result<Vec<SubjectName>, TrustError> {
+        let chain = self.chain()?;
+        let broken = |reason: String| TrustError::Parse { what: "certificate", reason };
+        let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|source| broken(source.to_string()))?;
+        let names = leaf.subject_alternative_name().map_err(|source| broken(source.to_string()))?;
+        Ok(names.into_iter().flat_map(|extension| &extension.value.general_names).filter_map(subject_name).collect())
+    }
+
     /// When to renew: at two thirds of the leaf's life.
     pub fn renew_at(&self) -> Result<Timestamp, TrustError> {
         let (from, to) = self.validity()?;
@@ -67,6 +76,17 @@ impl Identity {
         let text =
             |bytes| String::from_utf8(bytes).map_err(|source| TrustError::Parse { what: "PEM", reason: source.to_string() });
         Ok(Some(Self { certificate_pem: text(certificate)?, key_pem: text(key)? }))
+    }
+}
+
+fn subject_name(name: &GeneralName<'_>) -> Option<SubjectName> {
+    match name {
+        GeneralName::DNSName(name) => Some(SubjectName::Dns(name.to_ascii_lowercase())),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|four| SubjectName::Ip(four.into())),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|sixteen| SubjectName::Ip(sixteen.into())),
+        },
+        _ => None,
     }
 }
 

@@ -133,3 +133,14 @@ fn a_token_of_ours_is_read_back_and_a_changed_one_is_not() {
     let (_dir2, other, _) = self::tree("home.arpa");
     assert!(other.tokens().check(&token).is_none());
 }
+
+#[test]
+fn a_request_of_ours_is_signed_for_the_names_it_asked_for() {
+    let (_dir, tree, _) = tree("home.arpa");
+    let names = [SubjectName::from("a.home.arpa"), SubjectName::from("10.0.0.1"), SubjectName::from("fd00::1")];
+    let request = request_server(&names).unwrap();
+    let chain = tree.sign_server_request(&request.request_pem, Lifetime::default()).unwrap();
+    let identity = Identity { certificate_pem: chain, key_pem: request.key_pem };
+    assert_eq!(identity.names().unwrap(), names);
+    identity.certified_key().unwrap();
+}
