@@ -1,7 +1,10 @@
 //! The commands people type: `cargo xtask --help` lists them.
+mod commands;
+mod layers;
+mod setup;
 mod tables;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -14,6 +17,25 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Sets the machine up, builds irori and brings examples/home.yaml up in the foreground.
+    Up {
+        /// Another home file.
+        #[arg(default_value = "examples/home.yaml")]
+        home: PathBuf,
+        /// More arguments of `irori up`, such as `--data-dir DIR` or `--detach`.
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Sets the machine up and runs every test.
+    Test {
+        /// Arguments of `cargo nextest run`, such as `-p irori-store` or a test's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Checks the rules of the house: imports, names, sizes.
+    Layers,
+    /// Checks the licences, sources and bans of all dependencies (deny.toml).
+    Deny,
     /// Writes the tables of the built-in kinds (base/api/tables) anew from recorded facts of the Kubernetes API.
     Tables {
         /// Folder with the recorded facts (*.json.gz).
@@ -26,7 +48,12 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
     match Arguments::parse().command {
+        Command::Up { home, rest } => commands::up(root, &home, &rest),
+        Command::Test { rest } => commands::test(root, &rest),
+        Command::Layers => layers::run(root),
+        Command::Deny => commands::deny(root),
         Command::Tables { from, to } => tables::write(&from, &to),
     }
 }

@@ -1,0 +1,55 @@
+//! What the commands do.
+use std::{os::unix::process::CommandExt, path::Path, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::setup::{self, TO_RUN, TO_TEST};
+
+const NEXTEST_VERSION: &str = "0.9.143";
+const DENY_VERSION: &str = "0.20.2";
+
+fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
+}
+
+/// Everything from a clean clone to a running home.
+pub fn up(root: &Path, home: &Path, rest: &[String]) -> Result<()> {
+    if !setup::is_root() {
+        bail!("a home needs root for its containers and its network: run `sudo cargo xtask up`, or as root");
+    }
+    setup::ensure(&TO_RUN)?;
+    println!("building irori (release; the first time takes some minutes)");
+    setup::run(cargo(root).args(["build", "--release", "--package", "irori"]))?;
+    let irori = root.join("target/release/irori");
+    // From here on the terminal is irori's, Ctrl-C included.
+    let failed = Command::new(irori).arg("up").arg(home).args(rest).exec();
+    Err(failed.into())
+}
+
+/// Every test; without arguments those of the whole workspace.
+pub fn test(root: &Path, rest: &[String]) -> Result<()> {
+    if !setup::is_root() {
+        bail!("the tests run real containers and networks: run `cargo xtask test` as root");
+    }
+    setup::ensure(&TO_RUN)?;
+    setup::ensure(&TO_TEST)?;
+    let kubectl = setup::kubectl(root)?;
+    let nextest = setup::cargo_tool(root, "cargo-nextest", NEXTEST_VERSION)?;
+    // Whole-binary tests start the binary itself.
+    setup::run(cargo(root).args(["build", "--package", "irori"]))?;
+    let mut tests = Command::new(nextest);
+    tests.current_dir(root).args(["nextest", "run", "--no-fail-fast"]);
+    if rest.is_empty() {
+        tests.arg("--workspace");
+    }
+    tests.args(rest).env("IRORI_TEST_BINARY", root.join("target/debug/irori")).env("IRORI_TEST_KUBECTL", kubectl);
+    setup::run(&mut tests)
+}
+
+pub fn deny(root: &Path) -> Result<()> {
+    let deny = setup::cargo_tool(root, "cargo-deny", DENY_VERSION)?;
+    // The advisory database cannot be reached everywhere; bans, licences and sources need nothing but the lock file.
+    setup::run(Command::new(deny).current_dir(root).args(["--offline", "check", "bans", "licenses", "sources"]))
+}
