@@ -1,0 +1,20 @@
+//! The disk formats of the embedded store, and how what was written is found again. Knows nothing of waiting commits or watchers.
+mod error;
+mod frame;
+mod header;
+mod history;
+mod migrate;
+mod record;
+mod recover;
+mod revisions;
+mod segment;
+mod snapshot;
+
+pub use error::OpenError;
+pub use frame::{FRAME_HEADER_BYTES, FrameKind};
+pub use history::{History, HistoryError};
+pub use record::{WriteRecord, put_commit};
+pub use recover::open;
+pub use revisions::{BLOCK, Reservation, RevisionsFile};
+pub use segment::Segment;
+pub use snapshot::Snapshot;

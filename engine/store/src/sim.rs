@@ -1,0 +1,395 @@
+//! A disk in memory that fails the way disks fail: for tests and `cargo xtask crash`.
+//!
+//! It keeps apart what a process sees (page cache) and what would survive a power cut. At a power cut each unsynced write survives by
+//! 512-byte sectors, each sector or not by chance (lost, torn and reordered writes); unsynced names survive up to a random point.
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::disk::{Disk, DiskFile};
+
+const SECTOR: usize = 512;
+
+/// What goes wrong from now on.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// `sync_data` and `sync_dir` return without making anything durable: a lying disk, the negative control of crash tests.
+    pub sync_does_nothing: bool,
+    /// Bytes of all files together; a write above that fails with ENOSPC after writing what fits. `None` is no limit.
+    pub capacity_bytes: Option<u64>,
+    /// So many of the next `sync_data` calls fail with EIO and lose what they should have made durable.
+    pub fail_syncs: u32,
+    /// So many of the next writes fail with EIO.
+    pub fail_writes: u32,
+    /// How long each `sync_data` takes.
+    pub sync_takes: Duration,
+}
+
+/// What was asked of the disk so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub syncs: u64,
+    pub writes: u64,
+    pub bytes_written: u64,
+}
+
+/// A simulated disk. Clones are the same disk.
+#[derive(Clone, Default)]
+pub struct SimDisk(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    files: BTreeMap<u64, Content>,
+    names: BTreeMap<String, u64>,
+    durable_names: BTreeMap<String, u64>,
+    unsynced_names: Vec<NameChange>,
+    next_file: u64,
+    faults: Faults,
+    counts: Counts,
+    powered_off: bool,
+    locked: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Truncate(usize),
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Set(String, u64),
+    Rename(String, String),
+    Remove(String),
+}
+
+impl SimDisk {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Changes what goes wrong.
+    pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.inner().faults);
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.inner().counts
+    }
+
+    /// Bytes of all files, as the process sees them.
+    pub fn used_bytes(&self) -> u64 {
+        self.inner().used()
+    }
+
+    /// Cuts the power: every later call on this disk fails. Returns the disk as it is found afterwards, without faults.
+    pub fn power_cut(&self, seed: u64) -> SimDisk {
+        let mut inner = self.inner();
+        inner.powered_off = true;
+        inner.survivor(seed)
+    }
+
+    /// The disk as a power cut at this moment would leave it; this one goes on.
+    pub fn after_power_cut(&self, seed: u64) -> SimDisk {
+        self.inner().survivor(seed)
+    }
+
+    /// Ends the process that uses this disk (every later call on it fails). Returns the disk with all that was written, synced or not.
+    pub fn kill(&self) -> SimDisk {
+        let mut inner = self.inner();
+        inner.powered_off = true;
+        let copy = Inner {
+            files: inner.files.clone(),
+            names: inner.names.clone(),
+            durable_names: inner.durable_names.clone(),
+            unsynced_names: inner.unsynced_names.clone(),
+            next_file: inner.next_file,
+            counts: inner.counts,
+            ..Inner::default()
+        };
+        SimDisk(Arc::new(Mutex::new(copy)))
+    }
+
+    /// The bytes of a file.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let inner = self.inner();
+        inner.names.get(name).map(|id| inner.files[id].now.clone())
+    }
+
+    /// Puts a file there, durably: for tests that damage files.
+    pub fn put(&self, name: &str, bytes: Vec<u8>) {
+        let mut inner = self.inner();
+        let id = inner.fresh_id();
+        inner.files.insert(id, Content { now: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        inner.names.insert(name.to_owned(), id);
+        inner.durable_names.insert(name.to_owned(), id);
+    }
+
+    /// Takes a file away, durably: for tests that damage stores.
+    pub fn take(&self, name: &str) {
+        let mut inner = self.inner();
+        inner.names.remove(name);
+        inner.durable_names.remove(name);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    fn powered(&self) -> io::Result<MutexGuard<'_, Inner>> {
+        let inner = self.inner();
+        if inner.powered_off { Err(io::Error::other("power is off")) } else { Ok(inner) }
+    }
+}
+
+impl Inner {
+    fn used(&self) -> u64 {
+        self.names.values().map(|id| self.files[id].now.len() as u64).sum()
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_file += 1;
+        self.next_file
+    }
+
+    fn survivor(&self, seed: u64) -> SimDisk {
+        let mut dice = Dice(seed ^ 0x9e37_79b9_7f4a_7c15);
+        let mut names = self.durable_names.clone();
+        let surviving = dice.below(self.unsynced_names.len() + 1);
+        for change in &self.unsynced_names[..surviving] {
+            change.apply(&mut names);
+        }
+        let mut files = BTreeMap::new();
+        for (id, content) in &self.files {
+            let mut bytes = content.durable.clone();
+            for change in &content.unsynced {
+                change.apply_partly(&mut bytes, &mut dice);
+            }
+            files.insert(*id, Content { now: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        }
+        let inner = Inner { files, names: names.clone(), durable_names: names, next_file: self.next_file, ..Inner::default() };
+        SimDisk(Arc::new(Mutex::new(inner)))
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+        match self {
+            NameChange::Set(name, id) => {
+                names.insert(name.clone(), *id);
+            }
+            NameChange::Rename(from, to) => {
+                if let Some(id) = names.remove(from) {
+                    names.insert(to.clone(), id);
+                }
+            }
+            NameChange::Remove(name) => {
+                names.remove(name);
+            }
+        }
+    }
+}
+
+impl Change {
+    fn apply(&self, to: &mut Vec<u8>) {
+        match self {
+            Change::Truncate(len) => to.resize(*len, 0),
+            Change::Write { offset, bytes } => {
+                if to.len() < offset + bytes.len() {
+                    to.resize(offset + bytes.len(), 0);
+                }
+                to[*offset..offset + bytes.len()].copy_from_slice(bytes);
+            }
+        }
+    }
+
+    /// Some sectors of a write, by chance; a truncation happens or not.
+    fn apply_partly(&self, to: &mut Vec<u8>, dice: &mut Dice) {
+        match self {
+            Change::Truncate(_) if dice.below(2) == 0 => self.apply(to),
+            Change::Truncate(_) => {}
+            Change::Write { offset, bytes } => {
+                // All, nothing, or sector by sector: the extremes are where recovery code goes wrong, so they are not left to luck.
+                let way = dice.below(4);
+                let mut at = 0;
+                while at < bytes.len() {
+                    let to_boundary = SECTOR - (offset + at) % SECTOR;
+                    let end = (at + to_boundary).min(bytes.len());
+                    if way == 0 || (way > 1 && dice.below(2) == 0) {
+                        Change::Write { offset: offset + at, bytes: bytes[at..end].to_vec() }.apply(to);
+                    }
+                    at = end;
+                }
+            }
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let inner = self.powered()?;
+        let id = *inner.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(SimFile { disk: self.clone(), id }))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let mut inner = self.powered()?;
+        let id = inner.fresh_id();
+        inner.files.insert(id, Content::default());
+        inner.names.insert(name.to_owned(), id);
+        inner.unsynced_names.push(NameChange::Set(name.to_owned(), id));
+        Ok(Arc::new(SimFile { disk: self.clone(), id }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.powered()?.names.keys().cloned().collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut inner = self.powered()?;
+        if !inner.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let change = NameChange::Rename(from.to_owned(), to.to_owned());
+        change.apply(&mut inner.names);
+        inner.unsynced_names.push(change);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut inner = self.powered()?;
+        if inner.names.remove(name).is_none() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        inner.unsynced_names.push(NameChange::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut inner = self.powered()?;
+        if !inner.faults.sync_does_nothing {
+            inner.durable_names = inner.names.clone();
+            inner.unsynced_names.clear();
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
+        let locked = self.powered()?.locked.clone();
+        if locked.swap(true, Ordering::SeqCst) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(Box::new(SimLock(locked))) }
+    }
+
+    fn name(&self) -> String {
+        "the simulated disk".to_owned()
+    }
+}
+
+struct SimLock(Arc<AtomicBool>);
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    id: u64,
+}
+
+impl SimFile {
+    fn change(&self, inner: &mut Inner, change: Change) {
+        let content = inner.files.get_mut(&self.id).expect("files are never dropped");
+        change.apply(&mut content.now);
+        content.unsynced.push(change);
+    }
+}
+
+impl DiskFile for SimFile {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let inner = self.disk.powered()?;
+        let bytes = &inner.files[&self.id].now;
+        let from = (offset as usize).min(bytes.len());
+        let read = into.len().min(bytes.len() - from);
+        into[..read].copy_from_slice(&bytes[from..from + read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut inner = self.disk.powered()?;
+        inner.counts.writes += 1;
+        if inner.faults.fail_writes > 0 {
+            inner.faults.fail_writes -= 1;
+            return Err(io::Error::other("simulated EIO"));
+        }
+        let grows = (offset as usize + bytes.len()).saturating_sub(inner.files[&self.id].now.len()) as u64;
+        let free = inner.faults.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(inner.used()));
+        let kept = bytes.len() - grows.saturating_sub(free) as usize;
+        inner.counts.bytes_written += kept as u64;
+        self.change(&mut inner, Change::Write { offset: offset as usize, bytes: bytes[..kept].to_vec() });
+        if kept < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let takes = self.disk.powered()?.faults.sync_takes;
+        if !takes.is_zero() {
+            std::thread::sleep(takes);
+        }
+        let mut inner = self.disk.powered()?;
+        inner.counts.syncs += 1;
+        let fails = inner.faults.fail_syncs > 0;
+        if fails {
+            inner.faults.fail_syncs -= 1;
+        }
+        if !inner.faults.sync_does_nothing {
+            let content = inner.files.get_mut(&self.id).expect("files are never dropped");
+            for change in std::mem::take(&mut content.unsynced) {
+                if !fails {
+                    change.apply(&mut content.durable);
+                }
+            }
+        }
+        if fails { Err(io::Error::other("simulated EIO")) } else { Ok(()) }
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        let mut inner = self.disk.powered()?;
+        self.change(&mut inner, Change::Truncate(len as usize));
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.powered()?.files[&self.id].now.len() as u64)
+    }
+}
+
+/// Chance that repeats itself from a seed (splitmix64).
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.roll() % limit as u64) as usize
+    }
+}

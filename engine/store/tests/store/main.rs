@@ -1,0 +1,8 @@
+//! The store, from outside: what every implementation promises, and what the embedded one survives.
+mod contract;
+mod corruption;
+mod crash;
+mod disk;
+mod embedded;
+mod faults;
+mod words;
