@@ -1,1 +1,39 @@
-//! What whole-binary tests need: homes, kubectl, real clients.
+//! What whole-binary tests need: machines, homes, kubectl, curl.
+//!
+//! What it is: `Machine` is a network namespace that stands for a host, with an address of its own; `Home` is an irori running there, in a folder of
+//! its own; both clean up after themselves. What it is not: it knows no types of irori's, it sees what a person sees.
+//! Invariant: nothing listens outside a namespace made here. Limits: every wait has a deadline, and says at it what was seen.
+mod home;
+mod machine;
+
+pub use home::{Home, Options};
+pub use machine::{Machine, Said};
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// The binary under test: what `cargo xtask test` built.
+pub fn binary() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/debug/irori");
+    std::env::var_os("IRORI_TEST_BINARY").map_or_else(built, PathBuf::from)
+}
+
+/// kubectl 1.32 or newer: what `cargo xtask test` fetched.
+pub fn kubectl() -> PathBuf {
+    let fetched = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/usr/bin/kubectl");
+    std::env::var_os("IRORI_TEST_KUBECTL").map_or_else(fetched, PathBuf::from)
+}
+
+/// Looks until `look` finds something; panics with what it last saw when `limit` is over.
+pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) if Instant::now() >= deadline => panic!("{what}: not within {limit:?}; last seen: {seen}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! An irori in a folder of its own, on a machine.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    Machine, Said, binary, eventually, kubectl,
+    machine::START_MAX,
+};
+
+/// How a home is started.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Seconds by which the clock is shifted.
+    pub clock_offset: i64,
+    /// More environment.
+    pub environment: Vec<(String, String)>,
+}
+
+pub struct Home {
+    pub machine: Machine,
+    pub options: Options,
+    folder: tempfile::TempDir,
+    process: Option<Child>,
+}
+
+/// Ports of a test home; alone in its namespace, so they may be fixed.
+const FILE: &str = "apiVersion: irori.dev/v1alpha1
+kind: Home
+metadata: {name: home}
+spec:
+  domain: home.arpa
+  network:
+    gateway: {addresses: [127.0.0.1], https: 8443, http: 8080}
+  apps:
+    whoami: {builtin: whoami, replicas: 2}
+    welcome:
+      builtin: page
+      host: home.arpa
+      files: {index.html: \"<h1>Welcome home</h1>\"}
+";
+
+impl Home {
+    /// A machine with a home file, not started.
+    pub fn new(options: Options) -> Self {
+        let home = Self { machine: Machine::new(), options, folder: tempfile::tempdir().expect("make a folder"), process: None };
+        fs::write(home.file(), FILE).expect("write the home file");
+        home
+    }
+
+    /// A home that is up.
+    pub fn up(options: Options) -> Self {
+        let mut home = Self::new(options);
+        home.start();
+        home.wait_ready();
+        home
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("home.yaml")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("irori.log")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Changes the home file.
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file()).expect("read the home file");
+        assert!(text.contains(from), "the home file holds `{from}`");
+        fs::write(self.file(), text.replace(from, to)).expect("write the home file");
+    }
+
+    fn words<'a>(&self, words: &[&'a str]) -> Vec<String> {
+        words.iter().map(|w| (*w).to_owned()).chain(["--data-dir".to_owned(), self.data().display().to_string()]).collect()
+    }
+
+    /// Starts `irori up` in the background.
+    pub fn start(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("open the log");
+        let mut command = self.machine.command(binary());
+        command.args(self.words(&["up"])).arg(self.file()).env("IRORI_LOG", "info");
+        command.env("IRORI_TEST_CLOCK_OFFSET", self.options.clock_offset.to_string());
+        command.envs(self.options.environment.iter().cloned());
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("clone a file")).stderr(log);
+        self.process = Some(command.spawn().expect("start irori"));
+    }
+
+    /// Waits until the table has been printed.
+    pub fn wait_ready(&mut self) {
+        let before = self.tables();
+        eventually("home is up", START_MAX * 2, || {
+            if let Some(ended) = self.process.as_mut().expect("started").try_wait().expect("ask a child of ours") {
+                panic!("irori ended with {ended}:\n{}", self.said());
+            }
+            if self.tables() > before { Ok(()) } else { Err(self.said()) }
+        });
+    }
+
+    /// Tables printed so far.
+    fn tables(&self) -> usize {
+        self.said().matches("curl --cacert").count().min(1) * self.said().matches("APP ").count()
+    }
+
+    /// Everything that irori has printed.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// The process id of irori (not of the command that entered the namespace: that one becomes irori).
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("started").id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("started");
+        process.kill().expect("kill a child of ours");
+        process.wait().expect("wait for a child of ours");
+    }
+
+    /// Asks irori to end and waits for it.
+    pub fn interrupt(&mut self) {
+        let process = self.process.take().expect("started");
+        let said = self.machine.run("kill", &["-INT", &process.id().to_string()]);
+        said.expect_ok();
+        self.process = Some(process);
+        eventually("irori ends when it is asked to", Duration::from_secs(30), || {
+            match self.process.as_mut().expect("started").try_wait().expect("ask a child of ours") {
+                Some(_) => Ok(()),
+                None => Err("still running".to_owned()),
+            }
+        });
+        self.process = None;
+    }
+
+    /// Another irori command on the same home.
+    pub fn irori(&self, words: &[&str]) -> Said {
+        let words = self.words(words);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.machine.run("env", &[&[&format!("IRORI_TEST_CLOCK_OFFSET={}", self.options.clock_offset), binary().to_str().expect("UTF-8")], words.as_slice()].concat())
+    }
+
+    pub fn kubectl(&self, words: &[&str]) -> Said {
+        self.kubectl_with(words, b"")
+    }
+
+    pub fn kubectl_with(&self, words: &[&str], input: &[u8]) -> Said {
+        let config = self.data().join("credentials/admin.kubeconfig").display().to_string();
+        let cache = self.folder.path().join("kube-cache").display().to_string();
+        let all = [&["--kubeconfig", &config, "--cache-dir", &cache], words].concat();
+        self.machine.run_with(kubectl(), &all, input)
+    }
+
+    /// What kubectl answers as JSON.
+    pub fn get(&self, words: &[&str]) -> Value {
+        let text = self.kubectl(&[&["get", "-o", "json"], words].concat()).expect_ok();
+        serde_json::from_str(&text).expect("kubectl prints JSON")
+    }
+
+    /// Status code and body of `https://HOST:8443PATH`, verified against the home's own CA.
+    pub fn https(&self, host: &str, path: &str) -> (u16, String) {
+        let resolve = format!("{host}:8443:127.0.0.1");
+        let ca = self.data().join("trust/root.crt").display().to_string();
+        let said = self.machine.run(
+            "curl",
+            &["-sS", "--max-time", "20", "--cacert", &ca, "--resolve", &resolve, "-w", "\n%{http_code}", &format!("https://{host}:8443{path}")],
+        );
+        let (body, code) = said.out.rsplit_once('\n').map(|(b, c)| (b.to_owned(), c.to_owned())).unwrap_or_default();
+        (code.parse().unwrap_or(0), if body.is_empty() { said.err } else { body })
+    }
+
+    /// No line of the log may tell of a panic, or of an error that no test expects.
+    pub fn expect_clean_log(&self) {
+        let said = self.said();
+        let bad: Vec<&str> = said.lines().filter(|line| line.contains("panicked") || line.contains(" ERROR ")).collect();
+        assert!(bad.is_empty(), "the log has errors:\n{}", bad.join("\n"));
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- what irori said\n{}", self.said());
+        }
+        if self.data().join("instance").exists() {
+            if self.process.is_none() {
+                // Pods live on without irori: only a running one can end them.
+                self.start();
+            }
+            let _best_effort = self.irori(&["down", "--grace", "1"]);
+        }
+        if let Some(mut process) = self.process.take() {
+            let _gone = process.kill();
+            let _gone = process.wait();
+        }
+    }
+}
