@@ -8,9 +8,9 @@ pub fn time(text: &str, micro: bool) -> Result<String, String> {
     if micro { scalar::parse_micro_time(text).map(scalar::format_micro_time) } else { scalar::parse_time(text).map(scalar::format_time) }
 }
 
-/// Seconds since 1970 of an RFC 3339 time.
+/// Seconds since 1970 of an RFC 3339 time, with or without a fraction.
 pub fn seconds(text: &str) -> Option<i64> {
-    scalar::parse_micro_time(text).ok().map(jiff::Timestamp::as_second)
+    scalar::parse_time(text).ok().map(jiff::Timestamp::as_second)
 }
 
 /// Checks and normalises base64; the error names the byte that Go's decoder names.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::recording::{Step, admit, difference, row, scrub, steps, strip};
 
-fn made(tables: &Tables, s: &Step) -> Option<Result<Value, String>> {
+pub fn made(tables: &Tables, s: &Step) -> Option<Result<Value, String>> {
     let (row, namespace, rest) = row(tables, &s.path)?;
     if !rest.is_empty() || !s.body.is_object() {
         return None;
