@@ -14,6 +14,7 @@ pub mod leases;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;
+pub mod services;
 mod settings;
 mod sysctl;
 

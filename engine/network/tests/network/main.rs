@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)]
 mod attach;
 mod host;
+mod services;
 mod world;
