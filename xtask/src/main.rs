@@ -1,4 +1,5 @@
 //! The commands people type: `cargo xtask --help` lists them.
+mod bootstrap;
 mod commands;
 mod layers;
 mod setup;
@@ -45,6 +46,12 @@ enum Command {
         #[arg(long, default_value = "base/api/tables")]
         to: PathBuf,
     },
+    /// Writes the objects that every cluster starts with (engine/apiserver/src/bootstrap/objects.txt) anew from the same facts.
+    Bootstrap {
+        /// Folder with the recorded facts (*.json.gz).
+        #[arg(long, default_value = "../shared/kubernetes-1.36")]
+        from: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,5 +62,6 @@ fn main() -> anyhow::Result<()> {
         Command::Layers => layers::run(root),
         Command::Deny => commands::deny(root),
         Command::Tables { from, to } => tables::write(&from, &to),
+        Command::Bootstrap { from } => bootstrap::run(root, &from),
     }
 }

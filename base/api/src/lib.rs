@@ -2,6 +2,7 @@
 //!
 //! Invariant: no I/O, no clock, no async.
 mod builtin;
+pub mod codec;
 pub mod field;
 pub mod names;
 pub mod quantity;

@@ -178,16 +178,21 @@ impl Schemas {
 
     /// A built-in type by group, version and kind, also where no resource has it (Status, DeleteOptions, Scale, Eviction).
     pub fn of_kind(&self, gvk: &Gvk) -> Option<&Arc<Type>> {
-        let package = match gvk.group.as_str() {
-            "" => "io.k8s.api.core".to_owned(),
-            "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions".to_owned(),
-            "apiregistration.k8s.io" => "io.k8s.kube-aggregator.pkg.apis.apiregistration".to_owned(),
-            "meta.k8s.io" => META.to_owned(),
-            group => format!("io.k8s.api.{}", group.split('.').next().unwrap_or(group)),
-        };
+        let package = package_of(&gvk.group);
         let named = |package: &str| self.types.get(format!("{package}.{}.{}", gvk.version, gvk.kind).as_str());
         named(&package).or_else(|| if gvk.version == "v1" { named(META) } else { None })
     }
 }
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta";
+pub(crate) const META: &str = "io.k8s.apimachinery.pkg.apis.meta";
+
+/// Where the types of a group are published, without the version.
+pub(crate) fn package_of(group: &str) -> String {
+    match group {
+        "" => "io.k8s.api.core".to_owned(),
+        "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions".to_owned(),
+        "apiregistration.k8s.io" => "io.k8s.kube-aggregator.pkg.apis.apiregistration".to_owned(),
+        "meta.k8s.io" => META.to_owned(),
+        group => format!("io.k8s.api.{}", group.split('.').next().unwrap_or(group)),
+    }
+}
