@@ -2,7 +2,10 @@
 use std::sync::Arc;
 
 use k8s_openapi::{
-    api::{apps::v1::ReplicaSet, core::v1::Pod},
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        core::v1::Pod,
+    },
     jiff::Timestamp,
 };
 use serde_json::{Value, json};
@@ -97,4 +100,20 @@ pub fn replica_set(name: &str, replicas: i32) -> ReplicaSet {
         },
     });
     serde_json::from_value(set).unwrap()
+}
+
+/// A deployment of namespace `ns` that runs `app=web` with image `image`, two more and none fewer in a rollout.
+pub fn deployment(replicas: i32, image: &str) -> Deployment {
+    let deployment = json!({
+        "metadata": {"name": "web", "namespace": "ns", "uid": "uid-deployment", "generation": 1, "creationTimestamp": at(0).to_string()},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 2, "maxUnavailable": 0}},
+            "progressDeadlineSeconds": 600,
+            "revisionHistoryLimit": 2,
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}},
+        },
+    });
+    serde_json::from_value(deployment).unwrap()
 }

@@ -9,7 +9,9 @@
 //! Failure modes: what the API refuses is tried again with backoff, per object; one object never holds up another.
 #[cfg(test)]
 mod builders;
+mod deployment;
 mod owners;
+mod percent;
 mod pods;
 mod replicaset;
 mod selector;
@@ -43,6 +45,7 @@ impl Context {
 pub fn start(settings: Settings, clients: impl Fn(&str) -> kube::Client, informers: &Informers, clock: &Clock, tasks: &Tasks) {
     let context = Context { informers: informers.clone(), clock: clock.clone(), tasks: tasks.clone() };
     let _ = settings;
+    deployment::start(&context, clients("deployment-controller"));
     replicaset::start(&context, clients("replicaset-controller"));
 }
 
