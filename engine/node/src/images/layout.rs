@@ -120,7 +120,8 @@ impl Layout {
             other => other,
         };
         let mut inner = serde_json::Map::new();
-        let texts = [("User", &self.config.user), ("WorkingDir", &self.config.working_dir), ("StopSignal", &self.config.stop_signal)];
+        let texts =
+            [("User", &self.config.user), ("WorkingDir", &self.config.working_dir), ("StopSignal", &self.config.stop_signal)];
         for (key, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
             inner.insert(key.to_owned(), json!(value));
         }

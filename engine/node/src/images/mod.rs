@@ -5,6 +5,7 @@
 //! Invariant: the same input gives the same bytes, so that importing again writes nothing.
 //! Limits: a layout is held in memory whole; `LAYOUT_BYTES_MAX` bounds it.
 mod layout;
+pub(crate) mod pause;
 mod tar;
 
 pub use layout::{Blob, BuiltImage, LAYOUT_BYTES_MAX, Layout, LayoutError};

@@ -1,0 +1,176 @@
+//! containerd's events, kept for every reader, and the watch over containerd itself.
+//!
+//! Flow: subscription → what is remembered (exits, memory kills) → one broadcast → readers.
+//! Invariant: whoever may have missed an event gets `Relist`.
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Mutex,
+};
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use prost::Message;
+use tokio::sync::broadcast;
+
+use super::{rpc::Rpc, wire::engine};
+use crate::runtime::{EventStream, RuntimeEvent};
+
+/// Events that a slow reader may be behind; above this it gets `Relist`.
+const BEHIND_MAX: usize = 1024;
+
+/// How a container's main process ended, from its event: containerd's CRI plugin learns it a moment later than we do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exit {
+    pub code: i32,
+    pub at: Timestamp,
+}
+
+pub(super) struct Events {
+    sender: broadcast::Sender<RuntimeEvent>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    exits: HashMap<String, Exit>,
+    memory_kills: HashSet<String>,
+}
+
+impl Events {
+    pub(super) fn new() -> Self {
+        Self { sender: broadcast::Sender::new(BEHIND_MAX), seen: Mutex::default() }
+    }
+
+    pub(super) fn exit_of(&self, id: &str) -> Option<Exit> {
+        self.lock().exits.get(id).copied()
+    }
+
+    pub(super) fn was_killed_for_memory(&self, id: &str) -> bool {
+        self.lock().memory_kills.contains(id)
+    }
+
+    /// Removed: its id never comes back.
+    pub(super) fn forget(&self, id: &str) {
+        let mut seen = self.lock();
+        seen.exits.remove(id);
+        seen.memory_kills.remove(id);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().expect("no holder of this lock panics")
+    }
+
+    /// Tells readers, and remembers what later questions need.
+    pub(super) fn publish(&self, event: RuntimeEvent) {
+        match &event {
+            RuntimeEvent::TaskExit { id, exit_code, at } => {
+                self.lock().exits.insert(id.clone(), Exit { code: *exit_code, at: *at });
+            }
+            RuntimeEvent::Oom { id } => {
+                self.lock().memory_kills.insert(id.clone());
+            }
+            RuntimeEvent::Removed { id } => self.forget(id),
+            RuntimeEvent::Relist | RuntimeEvent::TaskStarted { .. } => {}
+        }
+        // No reader is no error.
+        let _readers = self.sender.send(event);
+    }
+
+    pub(super) fn stream(&self) -> EventStream {
+        let receiver = self.sender.subscribe();
+        let later = stream::unfold(receiver, |mut receiver| async move {
+            match receiver.recv().await {
+                Ok(event) => Some((event, receiver)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((RuntimeEvent::Relist, receiver)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        });
+        stream::once(async { RuntimeEvent::Relist }).chain(later).boxed()
+    }
+
+    /// Reads events until the connection is lost. Tells `Relist` once the subscription stands.
+    pub(super) async fn follow(&self, rpc: &Rpc) -> Result<(), tonic::Status> {
+        let topics = ["/tasks/start", "/tasks/exit", "/tasks/oom", "/containers/delete"];
+        let filters = topics.iter().map(|topic| format!("topic==\"{topic}\"")).collect();
+        let path = "/containerd.services.events.v1.Events/Subscribe";
+        let mut envelopes = rpc.subscribe::<_, engine::Envelope>(path, engine::SubscribeRequest { filters }).await?;
+        self.publish(RuntimeEvent::Relist);
+        while let Some(envelope) = envelopes.message().await? {
+            if let Some(event) = decode(envelope) {
+                self.publish(event);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `None` for what is not ours to tell: execs, other topics, broken messages.
+fn decode(envelope: engine::Envelope) -> Option<RuntimeEvent> {
+    let at = envelope.timestamp.as_ref().and_then(time);
+    let any = envelope.event?;
+    match envelope.topic.as_str() {
+        "/tasks/start" => {
+            engine::TaskStart::decode(any.value).ok().map(|event| RuntimeEvent::TaskStarted { id: event.container_id })
+        }
+        "/tasks/oom" => engine::TaskOom::decode(any.value).ok().map(|event| RuntimeEvent::Oom { id: event.container_id }),
+        "/containers/delete" => {
+            engine::ContainerDelete::decode(any.value).ok().map(|event| RuntimeEvent::Removed { id: event.id })
+        }
+        "/tasks/exit" => {
+            let event = engine::TaskExit::decode(any.value).ok()?;
+            let at = event.exited_at.as_ref().and_then(time).or(at)?;
+            let exit_code = i32::try_from(event.exit_status).unwrap_or(i32::MAX);
+            (event.id == event.container_id).then_some(RuntimeEvent::TaskExit { id: event.container_id, exit_code, at })
+        }
+        _ => None,
+    }
+}
+
+fn time(at: &engine::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(at.seconds, at.nanos).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(container: &str, process: &str) -> engine::Envelope {
+        let event = engine::TaskExit {
+            container_id: container.into(),
+            id: process.into(),
+            exit_status: 7,
+            exited_at: Some(engine::Timestamp { seconds: 5, nanos: 0 }),
+            ..Default::default()
+        };
+        let any = engine::Any { type_url: "containerd.events.TaskExit".into(), value: event.encode_to_vec().into() };
+        engine::Envelope { topic: "/tasks/exit".into(), event: Some(any), ..Default::default() }
+    }
+
+    #[test]
+    fn the_exit_of_a_container_is_told_and_that_of_an_exec_is_not() {
+        let at = Timestamp::from_second(5).expect("in range");
+        assert_eq!(decode(exit("c", "c")), Some(RuntimeEvent::TaskExit { id: "c".into(), exit_code: 7, at }));
+        assert_eq!(decode(exit("c", "exec-1")), None);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_falls_behind_is_told_to_list_again() {
+        let events = Events::new();
+        let mut reader = events.stream();
+        assert_eq!(reader.next().await, Some(RuntimeEvent::Relist));
+        for n in 0..=BEHIND_MAX {
+            events.publish(RuntimeEvent::TaskStarted { id: n.to_string() });
+        }
+        assert_eq!(reader.next().await, Some(RuntimeEvent::Relist));
+        assert_eq!(reader.next().await, Some(RuntimeEvent::TaskStarted { id: "1".into() }));
+    }
+
+    #[test]
+    fn an_exit_is_remembered_until_the_container_is_removed() {
+        let events = Events::new();
+        events.publish(RuntimeEvent::TaskExit { id: "c".into(), exit_code: 3, at: Timestamp::UNIX_EPOCH });
+        assert_eq!(events.exit_of("c").map(|exit| exit.code), Some(3));
+        events.publish(RuntimeEvent::Removed { id: "c".into() });
+        assert!(events.exit_of("c").is_none());
+    }
+}
