@@ -1,0 +1,102 @@
+//! ServiceAccount: every pod has one, and its token unless it says no.
+use irori_rules::tree;
+use serde_json::{Value, json};
+
+use super::{Attributes, Plugin};
+use crate::{
+    call::Call,
+    change, read,
+    refusal::{Answered, Refusal},
+    server::Server,
+    stored,
+};
+
+const MOUNTED_AT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+const MIRROR: &str = "kubernetes.io/config.mirror";
+/// Just above an hour: clients are told of a token that must be renewed.
+const TOKEN_LIFE_S: i64 = 3607;
+
+pub struct ServiceAccount;
+
+#[async_trait::async_trait]
+impl Plugin for ServiceAccount {
+    fn name(&self) -> &'static str {
+        "ServiceAccount"
+    }
+
+    async fn mutate(&self, server: &Server, call: &mut Call, asked: &Attributes<'_>, pod: &mut Value) -> Answered<()> {
+        if !asked.creates("", "pods") {
+            return Ok(());
+        }
+        let name = tree::text(pod, &["metadata", "name"]).to_owned();
+        let refuse = |why: String| Err(Refusal::forbidden(read::about(asked.row, &name), &why));
+        if tree::map(pod, &["metadata", "annotations"]).is_some_and(|a| a.contains_key(MIRROR)) {
+            return if tree::text(pod, &["spec", "serviceAccountName"]).is_empty() {
+                Ok(())
+            } else {
+                refuse("a mirror pod may not reference service accounts".to_owned())
+            };
+        }
+        let namespace = call.asked.namespace.clone();
+        let mut account = tree::text(pod, &["spec", "serviceAccountName"]).to_owned();
+        if account.is_empty() {
+            account = match tree::text(pod, &["spec", "serviceAccount"]) {
+                "" => "default".to_owned(),
+                old => old.to_owned(),
+            };
+        }
+        tree::set(pod, &["spec", "serviceAccountName"], account.clone());
+        tree::set(pod, &["spec", "serviceAccount"], account.clone());
+        let Some(entry) = server.store.get(&format!("core/serviceaccounts/{namespace}/{account}")).await? else {
+            return refuse(format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"));
+        };
+        let found = stored::tree(&entry).map_err(Refusal::internal)?;
+        let wish = |object: &Value, path: &[&str]| tree::get(object, path).and_then(Value::as_bool);
+        let mounts = wish(pod, &["spec", "automountServiceAccountToken"])
+            .or_else(|| wish(&found, &["automountServiceAccountToken"]))
+            .unwrap_or(true);
+        if mounts {
+            mount_token(pod);
+        }
+        if tree::items(pod, &["spec", "imagePullSecrets"]).is_empty() {
+            let secrets = tree::items(&found, &["imagePullSecrets"]).to_vec();
+            if !secrets.is_empty() {
+                tree::set(pod, &["spec", "imagePullSecrets"], secrets);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives every container the projected volume with token, CA and namespace, unless it mounts something there itself.
+fn mount_token(pod: &mut Value) {
+    const PREFIX: &str = "kube-api-access-";
+    let found = tree::items(pod, &["spec", "volumes"])
+        .iter()
+        .map(|v| tree::text(v, &["name"]))
+        .find(|n| n.starts_with(PREFIX))
+        .map(str::to_owned);
+    let volume = found.clone().unwrap_or_else(|| format!("{PREFIX}{}", change::random_letters(5)));
+    let mut used = false;
+    for list in ["initContainers", "containers"] {
+        for container in tree::items_mut(pod, &["spec", list]) {
+            let mut mounts = tree::items(container, &["volumeMounts"]).to_vec();
+            if mounts.iter().any(|m| tree::text(m, &["mountPath"]) == MOUNTED_AT) {
+                continue;
+            }
+            used = true;
+            mounts.push(json!({"name": volume, "readOnly": true, "mountPath": MOUNTED_AT}));
+            tree::set(container, &["volumeMounts"], mounts);
+        }
+    }
+    if !used || found.is_some() {
+        return;
+    }
+    let mut volumes = tree::items(pod, &["spec", "volumes"]).to_vec();
+    volumes.push(json!({"name": volume, "projected": {"defaultMode": 420, "sources": [
+        {"serviceAccountToken": {"expirationSeconds": TOKEN_LIFE_S, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
+    ]}}));
+    tree::set(pod, &["spec", "volumes"], volumes);
+}

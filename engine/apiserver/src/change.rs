@@ -1,0 +1,303 @@
+//! create, update, patch: decode ▶ patch ▶ admission ▶ strategy ▶ validate ▶ commit.
+use std::sync::Arc;
+
+use irori_api::{
+    field::{FieldError, FieldPath, Wrong},
+    row::Row,
+    status::Status,
+};
+use irori_http::Response;
+use irori_rules::{Birth, Part};
+use irori_store::Entry;
+use serde_json::Value;
+
+use crate::{
+    admission::{self, Attributes, Operation},
+    call::Call,
+    commit::{self, Lost},
+    decode, limits, patch as patching, read,
+    refusal::{About, Answered, Refusal},
+    respond,
+    server::Server,
+    stored,
+};
+
+/// POST to a collection.
+pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
+    let dry_run = decode::dry_run(call)?;
+    decode::field_validation(call)?;
+    refuse_kind(row)?;
+    let mut object = decode::object(server, call, row).await?;
+    place_in_namespace(&mut object, row, &call.asked.namespace)?;
+    irori_rules::default_object(&server.tables, row, &mut object);
+    let created = create_object(server, call, row, object, dry_run).await?;
+    respond::object(server, call, row, 201, created)
+}
+
+/// The part of a creation behind decoding: also for PUT to a name that is new.
+pub async fn create_object(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, object: Value, dry_run: bool) -> Answered<Value> {
+    let stored_row = server.stored_as(row);
+    let object = to_stored(server, row, &stored_row, object);
+    let generate = text(&object, "generateName").to_owned();
+    let generated = text(&object, "name").is_empty() && !generate.is_empty();
+    let tries = if generated { limits::GENERATED_NAME_TRIES_MAX } else { 1 };
+    for attempt in 1..=tries {
+        let mut new = object.clone();
+        let birth = Birth {
+            uid: uuid::Uuid::new_v4().to_string(),
+            creation_timestamp: now(server),
+            generated_name: if generated { irori_rules::generated_name(&generate, &random_letters(5)) } else { String::new() },
+            namespace: if row.namespaced { call.asked.namespace.clone() } else { String::new() },
+        };
+        if generated {
+            new["metadata"]["name"] = birth.generated_name.clone().into();
+        }
+        let name = text(&new, "name").to_owned();
+        call.asked.name.clone_from(&name);
+        let asked = Attributes { operation: Operation::Create, row: &stored_row, subresource: "", old: None, dry_run };
+        admission::mutate(server, call, &asked, &mut new).await?;
+        irori_rules::prepare_create(&server.tables, &stored_row, &mut new, &birth);
+        let errors = irori_rules::validate_create(&server.tables, &stored_row, &new);
+        if !errors.is_empty() {
+            return Err(Refusal::invalid(kind_about(row, &name), &errors));
+        }
+        admission::validate(server, call, &asked, &new).await?;
+        warn_without_controller(server, call, row);
+        match commit::create(server, &stored_row, &mut new, dry_run).await {
+            Ok(()) => return Ok(new),
+            Err(Lost::Refused(refusal)) => return Err(refusal),
+            Err(Lost::Race) if attempt < tries => {}
+            Err(Lost::Race) if generated => {
+                return Err(Status::generated_name_taken(&row.gvr, &name).into());
+            }
+            Err(Lost::Race) => return Err(Refusal::already_exists(read::about(row, &name))),
+        }
+    }
+    Err(Refusal::internal("a creation has at least one try"))
+}
+
+/// PUT of one object, or of a part of it.
+pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: Part<'_>) -> Answered<Response> {
+    let dry_run = decode::dry_run(call)?;
+    let mut object = decode::object(server, call, row).await?;
+    place_in_namespace(&mut object, row, &call.asked.namespace)?;
+    let name = call.asked.name.clone();
+    match text(&object, "name") {
+        "" => return Err(Refusal::bad_request(format!("the name of the object () does not match the name on the URL ({name})"))),
+        own if own != name => {
+            let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");
+            return Err(Refusal::bad_request(message));
+        }
+        _ => {}
+    }
+    irori_rules::default_object(&server.tables, row, &mut object);
+    let stored_row = server.stored_as(row);
+    let strategy = irori_rules::strategy(&stored_row);
+    let key = read::key(row, &call.asked.namespace, &name)?;
+    let revision = text(&object, "resourceVersion").to_owned();
+    let object = to_stored(server, row, &stored_row, object);
+    for _ in 0..limits::CONFLICT_TRIES_MAX {
+        let Some(entry) = server.store.get(&key).await? else {
+            if part == Part::Main && strategy.create_on_update {
+                if !text(&object, "uid").is_empty() {
+                    let why = "Precondition failed: UID in precondition: UID in object meta: ";
+                    return Err(Refusal::conflict(read::about(row, &name), why));
+                }
+                let created = create_object(server, call, row, object, dry_run).await?;
+                return respond::object(server, call, row, 201, created);
+            }
+            return Err(Refusal::not_found(read::about(row, &name)));
+        };
+        if revision.is_empty() && !strategy.unconditional_update {
+            let field = FieldPath::new("metadata").child("resourceVersion");
+            let error = FieldError::new(field, Wrong::Invalid, 0, "must be specified for an update");
+            return Err(Refusal::invalid_field(kind_about(row, &name), error));
+        }
+        match replace(server, call, row, &stored_row, &entry, object.clone(), part, dry_run).await {
+            Ok(new) => return answer(server, call, row, 200, new),
+            Err(Lost::Race) if revision.is_empty() => {}
+            Err(Lost::Race) => return Err(Refusal::modified(read::about(row, &name))),
+            Err(Lost::Refused(refusal)) => return Err(refusal),
+        }
+    }
+    Err(Refusal::modified(read::about(row, &name)))
+}
+
+/// PATCH of one object, or of a part of it. On a lost race it starts again from the newest object.
+pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: Part<'_>) -> Answered<Response> {
+    let dry_run = decode::dry_run(call)?;
+    decode::field_validation(call)?;
+    let patch = patching::read(server, call).await?;
+    let name = call.asked.name.clone();
+    let key = read::key(row, &call.asked.namespace, &name)?;
+    let stored_row = server.stored_as(row);
+    for _ in 0..limits::CONFLICT_TRIES_MAX {
+        let entry = server.store.get(&key).await?.ok_or_else(|| Refusal::not_found(read::about(row, &name)))?;
+        let current = respond::tree(server, row, &entry)?;
+        let mut object = patching::apply(server, call, row, &current, &patch)?;
+        // What a patch may not say at all: another name or namespace.
+        for field in ["name", "namespace"] {
+            if text(&object, field) != text(&current, field) && text(&object, field).is_empty() {
+                object["metadata"][field] = text(&current, field).into();
+            }
+        }
+        if text(&object, "name") != name {
+            let own = text(&object, "name");
+            let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");
+            return Err(Refusal::bad_request(message));
+        }
+        place_in_namespace(&mut object, row, &call.asked.namespace)?;
+        irori_rules::default_object(&server.tables, row, &mut object);
+        let conditional = text(&object, "resourceVersion") != text(&current, "resourceVersion");
+        let object = to_stored(server, row, &stored_row, object);
+        match replace(server, call, row, &stored_row, &entry, object, part, dry_run).await {
+            Ok(new) => return answer(server, call, row, 200, new),
+            Err(Lost::Race) if !conditional => {}
+            Err(Lost::Race) => return Err(Refusal::modified(read::about(row, &name))),
+            Err(Lost::Refused(refusal)) => return Err(refusal),
+        }
+    }
+    Err(Refusal::modified(read::about(row, &name)))
+}
+
+/// What became of an update.
+pub enum Replaced {
+    /// The object as it is now, in the storage version.
+    Written(Value),
+    /// Nothing changed; the entry is what it was.
+    Same(Entry),
+}
+
+fn answer(server: &Server, call: &Call, row: &Row, code: u16, replaced: Replaced) -> Answered<Response> {
+    match replaced {
+        Replaced::Written(object) => respond::object(server, call, row, code, object),
+        Replaced::Same(entry) => respond::entry(server, call, row, code, &entry),
+    }
+}
+
+/// The stages of a change behind decoding and patching, against one current entry. `object` is in the storage version, defaulted.
+#[allow(clippy::too_many_arguments)]
+pub async fn replace(
+    server: &Arc<Server>,
+    call: &mut Call,
+    row: &Arc<Row>,
+    stored_row: &Arc<Row>,
+    entry: &Entry,
+    mut object: Value,
+    part: Part<'_>,
+    dry_run: bool,
+) -> Result<Replaced, Lost> {
+    let old = respond::tree(server, stored_row, entry)?;
+    let name = text(&old, "name").to_owned();
+    let revision = text(&object, "resourceVersion");
+    if !revision.is_empty() && revision != entry.revision.0.to_string() {
+        if revision.parse::<u64>().is_err() {
+            let field = FieldPath::new("metadata").child("resourceVersion");
+            let why = format!("strconv.ParseUint: parsing {revision:?}: invalid syntax");
+            let error = FieldError::new(field, Wrong::Invalid, revision, why);
+            return Err(Refusal::invalid_field(kind_about(row, &name), error).into());
+        }
+        return Err(Refusal::modified(read::about(row, &name)).into());
+    }
+    let uid = text(&object, "uid");
+    if !uid.is_empty() && uid != text(&old, "uid") {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", text(&old, "uid"));
+        return Err(Refusal::conflict(read::about(row, &name), &why).into());
+    }
+    let subresource = match part {
+        Part::Main => "",
+        Part::Status => "status",
+        Part::Sub(name) => name,
+    };
+    let asked = Attributes { operation: Operation::Update, row: stored_row, subresource, old: Some(&old), dry_run };
+    admission::mutate(server, call, &asked, &mut object).await?;
+    irori_rules::prepare_update(&server.tables, stored_row, &mut object, &old, part, &now(server));
+    let errors = irori_rules::validate_update(&server.tables, stored_row, &object, &old, part);
+    if !errors.is_empty() {
+        return Err(Refusal::invalid(kind_about(row, &name), &errors).into());
+    }
+    admission::validate(server, call, &asked, &object).await?;
+    if stored::encode(&object, &stored_row.gvk) == entry.value {
+        return Ok(Replaced::Same(entry.clone()));
+    }
+    // The last finalizer of an object that is being deleted: the update is its end.
+    if commit::is_over(stored_row, &object) {
+        commit::delete(server, stored_row, entry, &object, dry_run).await?;
+        return Ok(Replaced::Written(object));
+    }
+    commit::update(server, stored_row, entry, &old, &mut object, dry_run).await?;
+    Ok(Replaced::Written(object))
+}
+
+/// From the version of the request to the one that is stored.
+fn to_stored(server: &Server, row: &Row, stored_row: &Row, object: Value) -> Value {
+    if row.gvk == stored_row.gvk {
+        return object;
+    }
+    let mut object = irori_rules::convert(object, &stored_row.gvk);
+    irori_rules::default_object(&server.tables, stored_row, &mut object);
+    object
+}
+
+/// `metadata.FIELD` as text.
+pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    irori_rules::tree::text(object, &["metadata", field])
+}
+
+/// Now, as metadata has it.
+pub fn now(server: &Server) -> String {
+    server.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// For Invalid: it names the kind.
+pub fn kind_about<'a>(row: &'a Row, name: &'a str) -> About<'a> {
+    About { group: &row.gvk.group, resource: &row.gvk.kind, name }
+}
+
+/// The object's namespace must be the path's, or be left out.
+fn place_in_namespace(object: &mut Value, row: &Row, namespace: &str) -> Answered<()> {
+    if !object.get("metadata").is_some_and(Value::is_object) {
+        object["metadata"] = serde_json::Map::new().into();
+    }
+    let own = text(object, "namespace");
+    if !row.namespaced {
+        return Ok(());
+    }
+    if namespace.is_empty() {
+        return Err(Refusal::bad_request("an empty namespace may not be set during creation"));
+    }
+    if own.is_empty() {
+        object["metadata"]["namespace"] = namespace.into();
+    } else if own != namespace {
+        return Err(Refusal::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+/// Random letters of the stock alphabet.
+pub fn random_letters(count: usize) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let random = uuid::Uuid::new_v4();
+    // Bytes 6 and 8 carry the version of the uuid and are skipped.
+    let free = random.as_bytes().iter().enumerate().filter(|(i, _)| !matches!(i, 6 | 8)).map(|(_, b)| *b);
+    free.take(count).map(|b| char::from(ALPHABET[usize::from(b) % ALPHABET.len()])).collect()
+}
+
+/// Kinds that would change how the API itself works, and are not built yet.
+fn refuse_kind(row: &Row) -> Answered<()> {
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => Err(Refusal::not_implemented("CustomResourceDefinition")),
+        ("admissionregistration.k8s.io", kind) => Err(Refusal::not_implemented(kind)),
+        ("apiregistration.k8s.io", "APIService") => Err(Refusal::not_implemented("APIService")),
+        _ => Ok(()),
+    }
+}
+
+fn warn_without_controller(server: &Server, call: &mut Call, row: &Row) {
+    let group = &row.gvk.group;
+    if server.settings.without_controller.iter().any(|(g, kind)| g == group && *kind == row.gvk.kind) {
+        call.warn(format!("{} is stored, but this server has no controller for it yet: nothing will act on it", row.gvk.kind));
+    }
+}

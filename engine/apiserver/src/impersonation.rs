@@ -1,0 +1,77 @@
+//! Impersonation: acting as somebody else, where RBAC allows it (Kubernetes: User impersonation).
+use std::collections::BTreeMap;
+
+use crate::{
+    authz::{self, Attributes},
+    call::Call,
+    identity::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, UserInfo},
+    query,
+    refusal::{Answered, Refusal},
+    server::Server,
+};
+
+/// Replaces the caller by the one its headers name, after asking whether it may.
+pub fn apply(server: &Server, call: &mut Call) -> Answered<()> {
+    let values = |name: &str| -> Vec<String> {
+        call.headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect()
+    };
+    let user = call.header("impersonate-user").unwrap_or("").to_owned();
+    let uid = call.header("impersonate-uid").unwrap_or("").to_owned();
+    let groups = values("impersonate-group");
+    let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in &call.headers {
+        if let (Some(key), Ok(value)) = (name.as_str().strip_prefix("impersonate-extra-"), value.to_str()) {
+            extra.entry(query::decode_segment(key)).or_default().push(value.to_owned());
+        }
+    }
+    if user.is_empty() && groups.is_empty() && uid.is_empty() && extra.is_empty() {
+        return Ok(());
+    }
+    if user.is_empty() {
+        let what = format!("requested [{groups:?} {uid:?} {extra:?}] without impersonating a user");
+        return Err(Refusal::internal(what));
+    }
+    let may = |group: &str, resource: &str, sub: &str, namespace: &str, name: &str| -> Answered<()> {
+        let asked = Attributes {
+            verb: "impersonate",
+            group,
+            resource,
+            subresource: sub,
+            namespace,
+            name,
+            fields: "",
+            path: "",
+            is_resource: true,
+            version: "",
+        };
+        authz::require(server, &call.user, &asked)
+    };
+    let account = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, name)) => may("", "serviceaccounts", "", namespace, name)?,
+        None => may("", "users", "", "", &user)?,
+    }
+    for group in &groups {
+        may("", "groups", "", "", group)?;
+    }
+    if !uid.is_empty() {
+        may("authentication.k8s.io", "uids", "", "", &uid)?;
+    }
+    for (key, values) in &extra {
+        for value in values {
+            may("authentication.k8s.io", "userextras", key, "", value)?;
+        }
+    }
+    let mut all = groups;
+    if let (Some((namespace, _)), true) = (account, all.is_empty()) {
+        all = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+    }
+    let stranger = user == ANONYMOUS || all.iter().any(|g| g == UNAUTHENTICATED);
+    if !stranger && !all.iter().any(|g| g == AUTHENTICATED) {
+        all.push(AUTHENTICATED.to_owned());
+    } else if user == ANONYMOUS && !all.iter().any(|g| g == UNAUTHENTICATED) {
+        all.push(UNAUTHENTICATED.to_owned());
+    }
+    call.user = UserInfo { name: user, uid, groups: all, extra };
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The door: the request path of the Kubernetes API.
+//!
+//! What it is: `ApiServer` answers HTTP requests on a store, from the network (`irori_http::Handler`) and in process (`in_process`), by
+//! one path for every kind. What kinds there are is data (`irori_api::row`), what is particular to them is rules (`irori_rules`).
+//! What it is not: it opens no listener, runs no controller, and schedules nothing.
+//!
+//! Flow (`path.rs`, in this order): `authn` ▶ `audit` ▶ `impersonation` ▶ `flow` ▶ `authz` ▶ then `read`, `watch`, or
+//! `decode` ▶ `patch` ▶ `admission` ▶ strategy and validation (`irori_rules`) ▶ `commit` ▶ `respond`.
+//! Invariant: only `commit` and `bootstrap` write to the store. Invariant: no stage is skipped for any kind or entrance.
+//! Invariant: an identity given by extension is honoured by the in-process entrance alone.
+//! Invariant: what a Service allocates is written and given back in the commit of the Service.
+//! Limits: `limits.rs`, each with its unit.
+//! Failure modes: every refusal is a Status with the stock code, reason and text where upstream has one; a stored object that cannot be
+//! read is left out of lists, named in the log, and a 500 by name; a store that stopped writing is a 503 or 507.
+pub mod limits;
+
+pub mod call;
+mod route;
+mod query;
+pub mod identity;
+pub mod refusal;
+
+mod path;
+mod authn;
+mod audit;
+mod impersonation;
+mod flow;
+mod authz;
+mod read;
+mod select;
+mod watch;
+mod decode;
+mod patch;
+mod change;
+mod admission;
+mod allocate;
+mod commit;
+mod delete;
+mod collection;
+mod sub;
+mod reviews;
+mod to_node;
+mod paths;
+mod discovery;
+mod negotiate;
+mod codec;
+mod respond;
+mod stored;
+mod bootstrap;
+mod server;
+
+pub use identity::UserInfo;
+pub use server::{ApiServer, Cidr, InProcess, Settings, StartError};

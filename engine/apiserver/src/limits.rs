@@ -1,0 +1,49 @@
+//! Every limit of the door, with its unit and what happens at it.
+use std::time::Duration;
+
+/// Bytes of a request body. Above it: 413 with the stock text.
+pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Nesting of a JSON or YAML body. Above it: 400.
+pub const NESTING_MAX: usize = 256;
+/// Bytes of path and query. Above it: 414.
+pub const URL_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a label or field selector. Above it: 400.
+pub const SELECTOR_BYTES_MAX: usize = 16 * 1024;
+/// Items of one page, if a client asks for more it gets this many and a continue token.
+pub const LIST_ITEMS_MAX: usize = 100_000;
+/// Open watches. Above it: 429 with Retry-After.
+pub const WATCHES_MAX: usize = 20_000;
+/// Requests that change something at once. Above it: 429 with Retry-After.
+pub const CHANGES_AT_ONCE_MAX: usize = 1_000;
+/// Requests that read at once (watches, logs and execs not counted). Above it: 429 with Retry-After.
+pub const READS_AT_ONCE_MAX: usize = 2_000;
+/// Streams to nodes (log, exec) at once. Above it: 429 with Retry-After.
+pub const NODE_STREAMS_MAX: usize = 2_000;
+/// What a client is told to wait after 429.
+pub const RETRY_AFTER_S: u32 = 1;
+/// Tries of a patch or an unconditional update that always meets a newer object. Then: 409.
+pub const CONFLICT_TRIES_MAX: usize = 64;
+/// Tries of a generated name that is taken. Then: 409.
+pub const GENERATED_NAME_TRIES_MAX: usize = 8;
+/// Tries of a random address or port before the whole range is looked through.
+pub const RANDOM_ALLOCATION_TRIES_MAX: usize = 16;
+/// Operations of a JSON patch. Above it: 413.
+pub const PATCH_OPERATIONS_MAX: usize = 10_000;
+/// Between two bookmarks of a watch that asked for them.
+pub const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// The shortest life of a watch without `timeoutSeconds`; the longest is twice it.
+pub const WATCH_LIFE_MIN: Duration = Duration::from_secs(30 * 60);
+/// How long a read waits for a resourceVersion that is not reached yet. Then: 504 with the stock cause.
+pub const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
+/// Answers below this many bytes are not compressed.
+pub const GZIP_BYTES_MIN: usize = 128 * 1024;
+/// Encoded events held to be shared between watchers; the oldest go first.
+pub const SHARED_EVENTS_MAX: usize = 4_096;
+/// From the dial of a node to the headers of its answer.
+pub const NODE_ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// Shortest life of a requested service-account token, in seconds.
+pub const TOKEN_LIFE_S_MIN: i64 = 600;
+/// Longest life of a requested service-account token, in seconds.
+pub const TOKEN_LIFE_S_MAX: i64 = 1 << 32;
+/// How long a request may wait for the authoriser to see what this server itself has just committed.
+pub const INDEX_WAIT: Duration = Duration::from_secs(2);

@@ -1,0 +1,59 @@
+//! namespaces/finalize: the one way to change a namespace's own finalizers.
+use std::sync::Arc;
+
+use irori_api::row::Row;
+use irori_http::Response;
+use irori_rules::tree;
+use serde_json::Value;
+
+use crate::{
+    call::Call,
+    change,
+    commit::{self, Lost},
+    decode, limits, read,
+    refusal::{Answered, Refusal},
+    respond,
+    server::Server,
+};
+
+/// PUT of namespaces/NAME/finalize: takes spec.finalizers, and ends the namespace when none is left.
+pub async fn finalize(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
+    let dry_run = decode::dry_run(call)?;
+    let asked = decode::object(server, call, row).await?;
+    let name = call.asked.name.clone();
+    if change::text(&asked, "name") != name {
+        let own = change::text(&asked, "name");
+        return Err(Refusal::bad_request(format!("the name of the object ({own}) does not match the name on the URL ({name})")));
+    }
+    let revision = change::text(&asked, "resourceVersion").to_owned();
+    for _ in 0..limits::CONFLICT_TRIES_MAX {
+        let entry = read::find(server, row, "", &name).await?;
+        if !revision.is_empty() && revision != entry.revision.0.to_string() {
+            return Err(Refusal::modified(read::about(row, &name)));
+        }
+        let old = respond::tree(server, row, &entry)?;
+        let mut new = old.clone();
+        let finalizers: Vec<Value> = tree::items(&asked, &["spec", "finalizers"]).to_vec();
+        if finalizers.is_empty() {
+            tree::remove(&mut new, &["spec", "finalizers"]);
+        } else {
+            tree::set(&mut new, &["spec", "finalizers"], finalizers);
+        }
+        if !new.get("spec").is_some_and(Value::is_object) {
+            new["spec"] = serde_json::Map::new().into();
+        }
+        let written = if commit::is_over(row, &new) {
+            commit::delete(server, row, &entry, &new, dry_run).await
+        } else if new == old {
+            Ok(())
+        } else {
+            commit::update(server, row, &entry, &old, &mut new, dry_run).await
+        };
+        match written {
+            Ok(()) => return respond::object(server, call, row, 200, new),
+            Err(Lost::Refused(refusal)) => return Err(refusal),
+            Err(Lost::Race) => {}
+        }
+    }
+    Err(Refusal::modified(read::about(row, &name)))
+}
