@@ -10,11 +10,16 @@
 #[cfg(test)]
 mod builders;
 mod deployment;
+mod endpointslice;
+mod namespace;
 mod owners;
 mod percent;
 mod pods;
 mod replicaset;
+mod resources;
+mod rootca;
 mod selector;
+mod serviceaccount;
 
 use std::time::Duration;
 
@@ -44,9 +49,12 @@ impl Context {
 /// Starts all controllers. `clients` gives the client of a service account of kube-system, by its name.
 pub fn start(settings: Settings, clients: impl Fn(&str) -> kube::Client, informers: &Informers, clock: &Clock, tasks: &Tasks) {
     let context = Context { informers: informers.clone(), clock: clock.clone(), tasks: tasks.clone() };
-    let _ = settings;
     deployment::start(&context, clients("deployment-controller"));
+    endpointslice::start(&context, clients("endpointslice-controller"));
+    namespace::start(&context, clients("namespace-controller"));
     replicaset::start(&context, clients("replicaset-controller"));
+    rootca::start(&context, clients("root-ca-cert-publisher"), settings.root_ca_pem);
+    serviceaccount::start(&context, clients("service-account-controller"));
 }
 
 /// How long from now to `then`, rounded up to the next whole second, which is what timestamps in objects count in.
