@@ -1,0 +1,214 @@
+//! The Node object and the lease: that this node is there, what it has, and that it lives.
+//!
+//! Flow: one timer (the lease's) -> renew, look at pressure and runtime -> status, written only when it says something new.
+//! Limits: the lease lasts 40 s and is renewed every `Settings::lease_every`; a failed write is tried again with the next renewal, the
+//! first ones after 200 ms and more.
+mod capacity;
+mod object;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use irori_client::{ApiError, Informer, Informers, Key};
+use irori_runtime::{Backoff, Clock, Shutdown};
+use k8s_openapi::{
+    api::{
+        coordination::v1::{Lease, LeaseSpec},
+        core::v1::Node,
+    },
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference},
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+pub use capacity::{Capacity, capacity};
+
+use crate::{
+    runtime::{Runtime, RuntimeEvent},
+    settings::Settings,
+};
+use object::Facts;
+
+const LEASE_SECONDS: i32 = 40;
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+const RETRY: Backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(10) };
+/// A runtime that does not answer in this time is not ready.
+const RUNTIME_MAX: Duration = Duration::from_secs(5);
+
+/// Keeps the Node object and its lease until the process stops.
+pub struct Keeper {
+    settings: Settings,
+    client: Client,
+    runtime: Arc<dyn Runtime>,
+    clock: Clock,
+    informer: Informer<Node>,
+    capacity: Capacity,
+    machine: capacity::Machine,
+}
+
+impl Keeper {
+    pub fn new(
+        settings: Settings,
+        client: Client,
+        informers: &Informers,
+        runtime: Arc<dyn Runtime>,
+        clock: Clock,
+        capacity: Capacity,
+    ) -> Self {
+        let informer = informers.of_selected(&format!("metadata.name={}", settings.name), "");
+        Self { settings, client, runtime, clock, informer, capacity, machine: capacity::machine() }
+    }
+
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut fails = 0;
+        while let Err(source) = self.register().await {
+            tracing::warn!("register node: {source}");
+            if !shutdown.sleep(RETRY.wait(fails)).await {
+                return;
+            }
+            fails += 1;
+        }
+        if shutdown.guard(self.informer.synced()).await.is_none() {
+            return;
+        }
+        let mut changes = self.informer.changes();
+        let mut events = self.runtime.events();
+        let mut fails = 0;
+        let mut renew_at = tokio::time::Instant::now();
+        loop {
+            let due = tokio::time::sleep_until(renew_at);
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = due => match self.renew().await {
+                    Ok(()) => {
+                        fails = 0;
+                        renew_at = tokio::time::Instant::now() + self.settings.lease_every;
+                    }
+                    Err(source) => {
+                        tracing::warn!("renew lease: {source}");
+                        renew_at = tokio::time::Instant::now() + RETRY.wait(fails).min(self.settings.lease_every);
+                        fails += 1;
+                    }
+                },
+                Some(_) = changes.next() => {}
+                event = events.next() => match event {
+                    Some(RuntimeEvent::Relist) => {}
+                    Some(_) => continue,
+                    None => {
+                        events = self.runtime.events();
+                        continue;
+                    }
+                },
+            }
+            if let Err(source) = self.write_status().await {
+                tracing::warn!("write node status: {source}");
+            }
+        }
+    }
+
+    async fn facts(&self) -> Facts {
+        let asked = tokio::time::timeout(RUNTIME_MAX, async {
+            let status = self.runtime.status().await?;
+            Ok::<_, crate::runtime::RuntimeError>((self.runtime.version().await?, status))
+        });
+        let (runtime, not_ready) = match asked.await {
+            Err(_) => (None, Some(format!("container runtime does not answer within {RUNTIME_MAX:?}"))),
+            Ok(Err(source)) => (None, Some(source.to_string())),
+            Ok(Ok((version, status))) => {
+                let why = match (status.runtime_ready, status.network_ready) {
+                    (true, true) => None,
+                    (false, _) => Some(format!("container runtime is not ready: {}", status.message)),
+                    (true, false) => Some(format!("container runtime network not ready: {}", status.message)),
+                };
+                (Some(version), why)
+            }
+        };
+        Facts {
+            capacity: self.capacity,
+            machine: self.machine.clone(),
+            pressure: capacity::pressure(&self.settings.folder),
+            runtime,
+            not_ready,
+            now: self.clock.now(),
+        }
+    }
+
+    fn nodes(&self) -> Api<Node> {
+        Api::all(self.client.clone())
+    }
+
+    async fn register(&self) -> Result<(), kube::Error> {
+        let fresh = object::fresh(&self.settings, &self.facts().await);
+        match self.nodes().create(&PostParams::default(), &fresh).await {
+            Ok(_) => tracing::info!(node = %self.settings.name, "node registered"),
+            Err(source) if source.is_already_exists() => {
+                // It is ours from before: labels of ours are brought up to date, others stay.
+                let patch = json!({ "metadata": { "labels": fresh.metadata.labels } });
+                self.nodes().patch(&self.settings.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+            }
+            Err(source) => return Err(source),
+        }
+        Ok(())
+    }
+
+    async fn write_status(&self) -> Result<(), kube::Error> {
+        let Some(node) = self.informer.get(&Key::cluster(&self.settings.name)) else {
+            return self.register().await;
+        };
+        let written = node.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
+        let mut facts = self.facts().await;
+        if facts.runtime.is_none() {
+            // A runtime that is away for a moment has not changed its version.
+            let known = node.status.as_ref().and_then(|s| s.node_info.as_ref()).map(|i| i.container_runtime_version.clone());
+            let known = known.and_then(|v| v.split_once("://").map(|(n, v)| (n.to_owned(), v.to_owned())));
+            facts.runtime = known.map(|(name, version)| crate::runtime::RuntimeVersion { name, version, api_version: String::new() });
+        }
+        let wanted = object::status(&self.settings, &facts, &written);
+        if object::is_written(&node, &wanted) {
+            return Ok(());
+        }
+        let patch = object::patch(&wanted);
+        self.nodes().patch_status(&self.settings.name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(|_| ())
+    }
+
+    async fn renew(&self) -> Result<(), kube::Error> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), LEASE_NAMESPACE);
+        let patch = json!({ "spec": { "renewTime": MicroTime(self.clock.now()), "holderIdentity": self.settings.name,
+            "leaseDurationSeconds": LEASE_SECONDS } });
+        match leases.patch(&self.settings.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => Ok(()),
+            Err(source) if source.is_not_found() => {
+                leases.create(&PostParams::default(), &self.lease()).await.map(|_| ())
+            }
+            Err(source) => Err(source),
+        }
+    }
+
+    fn lease(&self) -> Lease {
+        let node = self.informer.get(&Key::cluster(&self.settings.name));
+        let owner = node.and_then(|node| node.metadata.uid.clone()).map(|uid| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            name: self.settings.name.clone(),
+            uid,
+            ..OwnerReference::default()
+        });
+        Lease {
+            metadata: ObjectMeta {
+                name: Some(self.settings.name.clone()),
+                namespace: Some(LEASE_NAMESPACE.to_owned()),
+                owner_references: owner.map(|owner| vec![owner]),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.settings.name.clone()),
+                lease_duration_seconds: Some(LEASE_SECONDS),
+                renew_time: Some(MicroTime(self.clock.now())),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+}

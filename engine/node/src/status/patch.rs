@@ -1,0 +1,48 @@
+//! The difference between what is written and what should be.
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
+use serde_json::{Value, json};
+
+/// Whether the object says already what `status` says; conditions of others do not count.
+pub fn is_written(object: &Pod, status: &PodStatus) -> bool {
+    let Some(written) = &object.status else { return false };
+    let same_condition = |wanted: &PodCondition| {
+        written.conditions.iter().flatten().any(|c| PodCondition { last_probe_time: None, ..c.clone() } == *wanted)
+    };
+    written.phase == status.phase
+        && written.reason == status.reason
+        && written.message == status.message
+        && written.start_time == status.start_time
+        && written.host_ip == status.host_ip
+        && written.host_ips == status.host_ips
+        && written.pod_ip == status.pod_ip
+        && written.pod_ips == status.pod_ips
+        && written.container_statuses == status.container_statuses
+        && written.init_container_statuses == status.init_container_statuses
+        && written.observed_generation == status.observed_generation
+        && status.conditions.iter().flatten().all(same_condition)
+}
+
+/// A strategic merge patch of the status, bound to the object's uid. What is absent in `status` is taken away.
+pub fn patch(uid: &str, status: &PodStatus) -> Value {
+    let mut body = serde_json::to_value(status).unwrap_or_default();
+    for field in ["reason", "message", "podIP", "podIPs", "initContainerStatuses", "containerStatuses"] {
+        if body.get(field).is_none() {
+            body[field] = Value::Null;
+        }
+    }
+    // These lists merge by address: say that the old ones go.
+    for field in ["podIPs", "hostIPs"] {
+        if let Some(list) = body[field].as_array_mut() {
+            list.insert(0, json!({ "$patch": "replace" }));
+        }
+    }
+    // Conditions merge by type: a reason that is gone has to be said.
+    for condition in body["conditions"].as_array_mut().into_iter().flatten() {
+        for field in ["reason", "message"] {
+            if condition.get(field).is_none() {
+                condition[field] = Value::Null;
+            }
+        }
+    }
+    json!({ "metadata": { "uid": uid }, "status": body })
+}
