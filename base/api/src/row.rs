@@ -48,8 +48,13 @@ impl Gvk {
 
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        group_version(&self.group, &self.version)
     }
+}
+
+/// `v1` or `apps/v1`.
+pub fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
 /// One resource of one group and version.
@@ -165,4 +170,38 @@ impl Tables {
     pub fn of_group_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Row>> + 'a {
         self.of_group(group).filter(move |row| row.gvr.version == version)
     }
+
+    /// The groups of `groups`, then those that only rows name (custom kinds) by name, their versions newest first.
+    pub fn all_groups(&self) -> Vec<Group> {
+        let mut all = self.groups.clone();
+        let built_in = all.len();
+        for gvr in self.rows.keys() {
+            let at = all.iter().position(|group| group.name == gvr.group).unwrap_or_else(|| {
+                all.push(Group { name: gvr.group.clone(), versions: Vec::new() });
+                all.len() - 1
+            });
+            if !all[at].versions.contains(&gvr.version) {
+                all[at].versions.push(gvr.version.clone());
+            }
+        }
+        for group in &mut all[built_in..] {
+            group.versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+        }
+        all
+    }
+}
+
+/// The order of versions that Kubernetes documents: `v2`, `v1`, `v1beta2`, `v1alpha1`, all else by name.
+fn priority(version: &str) -> (u8, u64, u64, std::cmp::Reverse<String>) {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|c| c.is_ascii_digit()));
+    let parsed = version.strip_prefix('v').and_then(|rest| {
+        for (word, stage) in [("beta", 2), ("alpha", 1)] {
+            if let Some((major, minor)) = rest.split_once(word) {
+                return Some((stage, number(major)?, number(minor)?));
+            }
+        }
+        Some((3, number(rest)?, 0))
+    });
+    let (stage, major, minor) = parsed.unwrap_or((0, 0, 0));
+    (stage, major, minor, std::cmp::Reverse(if stage == 0 { version.to_owned() } else { String::new() }))
 }

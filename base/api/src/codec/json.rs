@@ -115,10 +115,10 @@ impl Parser<'_> {
             self.blanks();
             self.path.push(Step::Key(key));
             let value = self.value()?;
-            if let Some(Step::Key(key)) = self.path.last() {
-                if fields.contains_key(key) {
-                    self.repeated();
-                }
+            if let Some(Step::Key(key)) = self.path.last()
+                && fields.contains_key(key)
+            {
+                self.repeated();
             }
             if let Some(Step::Key(key)) = self.path.pop() {
                 fields.insert(key, value);

@@ -109,9 +109,18 @@ impl Writer<'_> {
                 out.push(u8::from(given));
             }
             Kind::Quantity => put_nested(out, number, |out| match value {
-                Value::String(text) => Ok(put_bytes(out, 1, text.as_bytes())),
-                Value::Number(number) => Ok(put_bytes(out, 1, number.to_string().as_bytes())),
-                Value::Null => Ok(put_bytes(out, 1, b"0")),
+                Value::String(text) => {
+                    put_bytes(out, 1, text.as_bytes());
+                    Ok(())
+                }
+                Value::Number(number) => {
+                    put_bytes(out, 1, number.to_string().as_bytes());
+                    Ok(())
+                }
+                Value::Null => {
+                    put_bytes(out, 1, b"0");
+                    Ok(())
+                }
                 _ => Err(wrong("not a quantity")),
             })?,
             Kind::IntOrString => put_nested(out, number, |out| {
@@ -147,9 +156,10 @@ impl Writer<'_> {
                 put_varint(out, nanos as u64);
                 Ok(())
             })?,
-            Kind::Json => {
-                put_nested(out, number, |out| Ok::<_, CodecError>(put_bytes(out, 1, &crate::codec::json::write(value))))?
-            }
+            Kind::Json => put_nested(out, number, |out| {
+                put_bytes(out, 1, &crate::codec::json::write(value));
+                Ok::<_, CodecError>(())
+            })?,
             Kind::Strings => put_nested(out, number, |out| {
                 let items = value.as_array().ok_or_else(|| wrong("not a list"))?;
                 items.iter().try_for_each(|item| {
