@@ -46,6 +46,10 @@ pub struct Settings {
     pub lazy_flush: Duration,
     /// KiB of commits that may wait for the disk; above, committers wait for room.
     pub waiting_kib_max: u32,
+    /// Events kept in memory; older ones are read from the log.
+    pub ring_events_max: usize,
+    /// Bytes of keys and values, previous ones included, of the events kept in memory.
+    pub ring_bytes_max: usize,
 }
 
 impl Settings {
@@ -58,6 +62,8 @@ impl Settings {
             history: Duration::from_secs(5 * 60),
             lazy_flush: Duration::from_secs(60),
             waiting_kib_max: 32 << 10,
+            ring_events_max: 8_192,
+            ring_bytes_max: 16 << 20,
         }
     }
 
@@ -152,7 +158,7 @@ impl EmbeddedStore {
         let history = Arc::new(opened.history);
         let shared = Arc::new(Shared {
             disk: disk.clone(),
-            hub: Hub::new(opened.state.clone()),
+            hub: Hub::new(opened.state.clone(), settings.ring_events_max, settings.ring_bytes_max),
             intake: Intake::new(opened.state),
             history: history.clone(),
             written: Arc::default(),
@@ -231,9 +237,10 @@ fn supervise(
     let shared = writer.shared.clone();
     let locked = lock.clone();
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-        let _until_the_writer_ends = locked;
+        let result = writer.run();
+        drop(locked);
         // If the task is gone, the runtime is, and nobody is left to tell.
-        let _nobody_left = writer_end.send(writer.run());
+        let _nobody_left = writer_end.send(result);
     });
     thread.map_err(|source| OpenError::Io { doing: "start the writer of", file: shared.disk.name(), source })?;
     let shutdown = tasks.shutdown().clone();

@@ -26,6 +26,7 @@
 mod contract;
 pub mod disk;
 mod embedded;
+pub mod ledger;
 mod log;
 pub mod sim;
 mod state;

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -29,6 +29,10 @@ pub struct Faults {
     pub fail_writes: u32,
     /// How long each `sync_data` takes.
     pub sync_takes: Duration,
+    /// `sync_data` waits as long as this is set.
+    pub hold_syncs: bool,
+    /// The power goes after so many more calls that change something, the last of them not carried out.
+    pub power_fails_after: Option<u64>,
 }
 
 /// What was asked of the disk so far.
@@ -41,7 +45,14 @@ pub struct Counts {
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone, Default)]
-pub struct SimDisk(Arc<Mutex<Inner>>);
+pub struct SimDisk(Arc<Disks>);
+
+#[derive(Default)]
+struct Disks {
+    inner: Mutex<Inner>,
+    /// Wakes held syncs.
+    released: Condvar,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -84,6 +95,12 @@ impl SimDisk {
     /// Changes what goes wrong.
     pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.inner().faults);
+        self.0.released.notify_all();
+    }
+
+    /// Whether the power has gone.
+    pub fn is_off(&self) -> bool {
+        self.inner().powered_off
     }
 
     pub fn counts(&self) -> Counts {
@@ -99,6 +116,7 @@ impl SimDisk {
     pub fn power_cut(&self, seed: u64) -> SimDisk {
         let mut inner = self.inner();
         inner.powered_off = true;
+        self.0.released.notify_all();
         inner.survivor(seed)
     }
 
@@ -111,6 +129,7 @@ impl SimDisk {
     pub fn kill(&self) -> SimDisk {
         let mut inner = self.inner();
         inner.powered_off = true;
+        self.0.released.notify_all();
         let copy = Inner {
             files: inner.files.clone(),
             names: inner.names.clone(),
@@ -120,7 +139,7 @@ impl SimDisk {
             counts: inner.counts,
             ..Inner::default()
         };
-        SimDisk(Arc::new(Mutex::new(copy)))
+        copy.into()
     }
 
     /// The bytes of a file.
@@ -146,7 +165,18 @@ impl SimDisk {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("no holder of this lock panics")
+        self.0.inner.lock().expect("no holder of this lock panics")
+    }
+
+    /// For calls that change something.
+    fn changing(&self) -> io::Result<MutexGuard<'_, Inner>> {
+        let mut inner = self.inner();
+        if let Some(left) = &mut inner.faults.power_fails_after {
+            *left = left.saturating_sub(1);
+            inner.powered_off |= *left == 0;
+        }
+        drop(inner);
+        self.powered()
     }
 
     fn powered(&self) -> io::Result<MutexGuard<'_, Inner>> {
@@ -181,7 +211,13 @@ impl Inner {
             files.insert(*id, Content { now: bytes.clone(), durable: bytes, unsynced: Vec::new() });
         }
         let inner = Inner { files, names: names.clone(), durable_names: names, next_file: self.next_file, ..Inner::default() };
-        SimDisk(Arc::new(Mutex::new(inner)))
+        inner.into()
+    }
+}
+
+impl From<Inner> for SimDisk {
+    fn from(inner: Inner) -> Self {
+        Self(Arc::new(Disks { inner: Mutex::new(inner), released: Condvar::new() }))
     }
 }
 
@@ -246,7 +282,7 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let mut inner = self.powered()?;
+        let mut inner = self.changing()?;
         let id = inner.fresh_id();
         inner.files.insert(id, Content::default());
         inner.names.insert(name.to_owned(), id);
@@ -259,7 +295,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut inner = self.powered()?;
+        let mut inner = self.changing()?;
         if !inner.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -270,7 +306,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut inner = self.powered()?;
+        let mut inner = self.changing()?;
         if inner.names.remove(name).is_none() {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -279,7 +315,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        let mut inner = self.powered()?;
+        let mut inner = self.changing()?;
         if !inner.faults.sync_does_nothing {
             inner.durable_names = inner.names.clone();
             inner.unsynced_names.clear();
@@ -329,7 +365,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut inner = self.disk.powered()?;
+        let mut inner = self.disk.changing()?;
         inner.counts.writes += 1;
         if inner.faults.fail_writes > 0 {
             inner.faults.fail_writes -= 1;
@@ -348,7 +384,13 @@ impl DiskFile for SimFile {
         if !takes.is_zero() {
             std::thread::sleep(takes);
         }
-        let mut inner = self.disk.powered()?;
+        let mut inner = self.disk.changing()?;
+        while inner.faults.hold_syncs && !inner.powered_off {
+            inner = self.disk.0.released.wait(inner).expect("no holder of this lock panics");
+        }
+        if inner.powered_off {
+            return Err(io::Error::other("power is off"));
+        }
         inner.counts.syncs += 1;
         let fails = inner.faults.fail_syncs > 0;
         if fails {
@@ -366,7 +408,7 @@ impl DiskFile for SimFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        let mut inner = self.disk.powered()?;
+        let mut inner = self.disk.changing()?;
         self.change(&mut inner, Change::Truncate(len as usize));
         Ok(())
     }

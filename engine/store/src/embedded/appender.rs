@@ -72,9 +72,9 @@ impl Appender {
         self.write_reservation(upto + BLOCK, false)
     }
 
-    /// Marks the store as closed at the newest revision in the log.
-    pub fn seal(&mut self) -> Result<(), AppendError> {
-        self.write_reservation(self.logged, true)
+    /// Marks the store as closed at a revision, up to which all is in the log.
+    pub fn seal(&mut self, revision: u64) -> Result<(), AppendError> {
+        self.write_reservation(revision, true)
     }
 
     fn write_reservation(&mut self, reserved: u64, clean: bool) -> Result<(), AppendError> {

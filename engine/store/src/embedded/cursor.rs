@@ -1,6 +1,8 @@
 //! A watch of the embedded store: from the log as long as it is behind the ring, then from its own queue.
 use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
+use tokio::task::JoinHandle;
+
 use super::{Shared, hub::Attached, queues::Queue};
 use crate::{
     contract::{Event, Revision, Watch, WatchEnd},
@@ -20,15 +22,20 @@ pub struct Cursor {
     backlog: VecDeque<Arc<Event>>,
     /// `None` as long as it reads from the log.
     queue: Option<Arc<Queue>>,
+    /// A piece of the log on its way.
+    reading: Option<JoinHandle<Read>>,
 }
+
+/// Events of the past, and up to which revision they reach.
+type Read = Result<(Vec<Arc<Event>>, Revision), HistoryError>;
 
 impl Cursor {
     pub fn new(shared: Arc<Shared>, prefix: &str, after: Revision) -> Self {
-        Self { shared, prefix: prefix.to_owned(), seen: after, backlog: VecDeque::new(), queue: None }
+        Self { shared, prefix: prefix.to_owned(), seen: after, backlog: VecDeque::new(), queue: None, reading: None }
     }
 
-    /// Takes its place among the watchers if the ring reaches back far enough; reads a piece of the log otherwise.
-    async fn catch_up(&mut self) -> Result<(), WatchEnd> {
+    /// Takes its place among the watchers if the ring reaches back far enough; begins to read a piece of the log otherwise.
+    fn catch_up(&mut self) -> Result<(), WatchEnd> {
         match self.shared.hub.attach(&self.prefix, self.seen)? {
             Attached::Live(events, queue) => {
                 self.seen = events.last().map_or(self.seen, |last| last.revision);
@@ -37,19 +44,24 @@ impl Cursor {
             }
             Attached::Behind(ring_after) => {
                 let (shared, prefix, after) = (self.shared.clone(), self.prefix.clone(), self.seen);
-                let read = tokio::task::spawn_blocking(move || past_events(&shared, &prefix, after, ring_after));
-                let (events, reached) = read.await.map_err(|_| WatchEnd::Closed)?.map_err(|bad| match bad {
-                    HistoryError::Compacted { .. } => WatchEnd::Compacted,
-                    HistoryError::Broken(source) => {
-                        // The newest state is whole, so the watcher can start again from that.
-                        tracing::error!("read history: {source}");
-                        WatchEnd::Compacted
-                    }
-                })?;
-                self.seen = reached;
-                self.backlog = events.into();
+                self.reading = Some(tokio::task::spawn_blocking(move || past_events(&shared, &prefix, after, ring_after)));
             }
         }
+        Ok(())
+    }
+
+    /// Takes over what was read from the log.
+    fn take_over(&mut self, read: Read) -> Result<(), WatchEnd> {
+        let (events, reached) = read.map_err(|bad| match bad {
+            HistoryError::Compacted { .. } => WatchEnd::Compacted,
+            HistoryError::Broken(source) => {
+                // The newest state is whole, so the watcher can start again from that.
+                tracing::error!("read history: {source}");
+                WatchEnd::Compacted
+            }
+        })?;
+        self.seen = reached;
+        self.backlog = events.into();
         Ok(())
     }
 
@@ -62,12 +74,7 @@ impl Cursor {
     }
 }
 
-fn past_events(
-    shared: &Shared,
-    prefix: &str,
-    after: Revision,
-    upto: Revision,
-) -> Result<(Vec<Arc<Event>>, Revision), HistoryError> {
+fn past_events(shared: &Shared, prefix: &str, after: Revision, upto: Revision) -> Read {
     let (past, reached) = shared.history.writes(after.0, upto.0, prefix, READ_BYTES)?;
     let mut events = Vec::with_capacity(past.len());
     for past in past {
@@ -85,7 +92,14 @@ impl Watch for Cursor {
                 return Ok(self.take_backlog());
             }
             let Some(queue) = self.queue.clone() else {
-                self.catch_up().await?;
+                // Kept across calls, so that a caller who gives up waiting and calls again does not start the reading again.
+                if let Some(reading) = &mut self.reading {
+                    let read = reading.await.map_err(|_| WatchEnd::Closed)?;
+                    self.reading = None;
+                    self.take_over(read)?;
+                } else {
+                    self.catch_up()?;
+                }
                 continue;
             };
             let events = poll_fn(|context| queue.poll(context)).await?;

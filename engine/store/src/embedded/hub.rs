@@ -15,11 +15,6 @@ use crate::{
     state::State,
 };
 
-/// Events kept in memory.
-const RING_EVENTS_MAX: usize = 8_192;
-/// Bytes of keys and values, previous ones included, of the events kept in memory.
-const RING_BYTES_MAX: usize = 16 << 20;
-
 pub struct Hub {
     state: RwLock<Arc<State>>,
     /// The newest revision whose events all watchers have in their queues.
@@ -30,6 +25,8 @@ pub struct Hub {
 struct Inner {
     ring: VecDeque<Arc<Event>>,
     ring_bytes: usize,
+    ring_events_max: usize,
+    ring_bytes_max: usize,
     /// All events after this revision are in the ring.
     ring_after: Revision,
     watchers: Watchers,
@@ -45,10 +42,17 @@ pub enum Attached {
 }
 
 impl Hub {
-    pub fn new(state: State) -> Self {
+    pub fn new(state: State, ring_events_max: usize, ring_bytes_max: usize) -> Self {
         let revision = state.revision;
-        let inner =
-            Inner { ring: VecDeque::new(), ring_bytes: 0, ring_after: revision, watchers: Watchers::default(), closed: false };
+        let inner = Inner {
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            ring_events_max,
+            ring_bytes_max,
+            ring_after: revision,
+            watchers: Watchers::default(),
+            closed: false,
+        };
         Self { state: RwLock::new(Arc::new(state)), reached: watch::Sender::new(revision), inner: Mutex::new(inner) }
     }
 
@@ -136,7 +140,7 @@ impl Hub {
 
 impl Inner {
     fn shorten(&mut self, on_disk: Revision) {
-        while (self.ring.len() > RING_EVENTS_MAX || self.ring_bytes > RING_BYTES_MAX)
+        while (self.ring.len() > self.ring_events_max || self.ring_bytes > self.ring_bytes_max)
             && let Some(oldest) = self.ring.pop_front_if(|oldest| oldest.revision <= on_disk)
         {
             self.ring_bytes -= weight(&oldest);

@@ -61,19 +61,20 @@ impl Queue {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Adds an event. Returns who to wake once all events of the batch are there.
-    fn push(&self, event: &Arc<Event>) -> Option<Waker> {
+    /// Adds the events of a batch, all at once, so that a watcher never sees half a commit. Returns who to wake.
+    fn push(&self, events: &[&Arc<Event>], bytes: usize) -> Option<Waker> {
         let mut inner = self.inner();
         if inner.end.is_some() {
             return None;
         }
-        inner.bytes += weight(event);
-        if inner.events.len() >= QUEUE_EVENTS_MAX || (inner.bytes > QUEUE_BYTES_MAX && !inner.events.is_empty()) {
-            // Whole commits are kept back, so that the watcher goes on from a revision that it has seen all of.
+        // A watcher that has nothing left to read gets a batch of any size.
+        let too_many = inner.events.len() + events.len() > QUEUE_EVENTS_MAX || inner.bytes + bytes > QUEUE_BYTES_MAX;
+        if too_many && !inner.events.is_empty() {
             inner.events = Vec::new();
             inner.end = Some(WatchEnd::Lagged);
         } else {
-            inner.events.push(event.clone());
+            inner.bytes += bytes;
+            inner.events.extend(events.iter().copied().cloned());
         }
         inner.waker.take()
     }
@@ -118,14 +119,20 @@ impl Watchers {
 
     /// Gives each event to the watchers of its key, then wakes them.
     pub fn deliver(&self, events: &[Arc<Event>]) {
-        let mut wakers = Vec::new();
+        let mut batches: HashMap<&str, Vec<&Arc<Event>>> = HashMap::new();
         for event in events {
             for length in self.lengths.range(..=event.key.len()).map(|(length, _)| *length) {
                 // A prefix that ends within a character of this key is not a prefix of it.
                 let Some(cut) = event.key.get(..length) else { continue };
-                let queues = self.by_prefix.get(cut).into_iter().flatten();
-                wakers.extend(queues.filter_map(|queue| queue.push(event)));
+                if let Some((prefix, _)) = self.by_prefix.get_key_value(cut) {
+                    batches.entry(prefix).or_default().push(event);
+                }
             }
+        }
+        let mut wakers = Vec::new();
+        for (prefix, events) in batches {
+            let bytes = events.iter().map(|event| weight(event)).sum();
+            wakers.extend(self.by_prefix[prefix].iter().filter_map(|queue| queue.push(&events, bytes)));
         }
         wakers.into_iter().for_each(Waker::wake);
     }

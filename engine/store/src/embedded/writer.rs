@@ -169,11 +169,13 @@ impl Writer {
             error!("no space on the disk: lazy commits are lost");
             return Err("close with a full disk".to_owned());
         }
-        self.appender.seal().map_err(|failed| match failed {
+        // Above the log only if nothing was written since an unclean stop.
+        let revision = self.shared.hub.state().revision.0;
+        self.appender.seal(revision).map_err(|failed| match failed {
             AppendError::Broken { doing, source } => format!("{doing}: {source}"),
             AppendError::Full => "close with a full disk".to_owned(),
         })?;
-        info!(revision = self.appender.logged, "store closed");
+        info!(revision, "store closed");
         Ok(())
     }
 }

@@ -137,9 +137,9 @@ fn reopen(disk: &dyn Disk, found: &Found, mut file: RevisionsFile, said: Reserva
     }
 
     let mut now = Reservation { clean: false, logged, ..said };
-    if !said.clean && now.reserved > logged {
-        now.add_gap(logged, now.reserved);
-        state.revision = Revision(now.reserved);
+    state.revision = Revision(now.reserved.max(logged));
+    if !said.clean {
+        now.add_gap(logged, state.revision.0);
     }
     now.oldest = now.oldest.max(history_start(disk, &segments, &mut snapshots)?);
     now.gaps.retain(|(_, before)| *before > now.oldest);

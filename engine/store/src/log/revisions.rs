@@ -24,7 +24,7 @@ pub const BLOCK: u64 = 1 << 16;
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
-    /// The store was closed, and its last revision is exactly `logged`.
+    /// The store was closed: the log ends exactly at `logged`, and the last revision was exactly `reserved`.
     pub clean: bool,
     pub store: u64,
     /// No revision above was handed out.

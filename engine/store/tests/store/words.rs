@@ -86,3 +86,13 @@ pub fn open(disk: &SimDisk) -> Arc<EmbeddedStore> {
 pub async fn fresh() -> Arc<dyn Store> {
     open(&SimDisk::new())
 }
+
+/// Waits for a condition that other tasks bring about.
+pub async fn until(condition: impl Fn() -> bool) {
+    soon(async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
