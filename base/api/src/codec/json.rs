@@ -26,6 +26,9 @@ pub fn write(value: &Value) -> Vec<u8> {
     out
 }
 
+/// Of a repeated key's path; the rest is left out.
+const PATH_BYTES_MAX: usize = 1024;
+
 enum Step {
     Key(String),
     Index(usize),
@@ -166,9 +169,13 @@ impl Parser<'_> {
         let mut text = String::new();
         for step in &self.path {
             match step {
-                Step::Key(key) if text.is_empty() => text.push_str(key),
+                // Keys may be as long as the body: cut, so that many repetitions cannot multiply one long path.
+                Step::Key(key) if text.len() + key.len() > PATH_BYTES_MAX => {
+                    text.push_str("...");
+                    break;
+                }
                 Step::Key(key) => {
-                    text.push('.');
+                    text.push_str(if text.is_empty() { "" } else { "." });
                     text.push_str(key);
                 }
                 Step::Index(index) => text.push_str(&format!("[{index}]")),

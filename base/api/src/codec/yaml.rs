@@ -120,9 +120,10 @@ impl<'de> Visitor<'de> for Tree<'_> {
                 _ => return Err(A::Error::custom("a key must be a scalar")),
             };
             let value = entries.next_value_seed(Tree { state: self.state, depth: self.depth + 1 })?;
-            if out.insert(key.clone(), value).is_some() && self.state.duplicates.len() < DUPLICATES_MAX {
-                self.state.duplicates.push(key);
+            if out.contains_key(&key) && self.state.duplicates.len() < DUPLICATES_MAX && !self.state.duplicates.contains(&key) {
+                self.state.duplicates.push(key.clone());
             }
+            out.insert(key, value);
         }
         Ok(Value::Object(out))
     }

@@ -41,6 +41,13 @@ fn repeated_keys_are_named_by_path_and_the_last_one_counts() {
 }
 
 #[test]
+fn many_repetitions_under_one_long_key_cost_no_more_than_the_body() {
+    let text = format!("{{\"{}\":{{{}\"a\":1}}}}", "k".repeat(1_000_000), "\"a\":1,".repeat(200_000));
+    let read = read(text.as_bytes(), &Limits::default()).unwrap();
+    assert_eq!(read.duplicates, ["..."]);
+}
+
+#[test]
 fn broken_text_becomes_the_replacement_character() {
     assert_eq!(read(b"\"a\xffb\"", &Limits::default()).unwrap().value, json!("a\u{fffd}b"));
     assert_eq!(parse(r#""\ud800x""#).unwrap(), json!("\u{fffd}x"));

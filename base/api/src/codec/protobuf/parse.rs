@@ -185,8 +185,14 @@ impl Reader<'_> {
             (Kind::I64, Content::Varint(number)) => Value::from(number as i64),
             (Kind::Bool, Content::Varint(number)) => Value::Bool(number != 0),
             (Kind::Double, Content::Fixed64(bits)) => {
-                let number = serde_json::Number::from_f64(f64::from_bits(bits));
-                Value::Number(number.ok_or(CodecError::Protobuf("a number that is not finite"))?)
+                let number = f64::from_bits(bits);
+                // Whole numbers are printed without a point, as Go does.
+                if number.fract() == 0.0 && number.abs() < 9e15 {
+                    Value::from(number as i64)
+                } else {
+                    let number = serde_json::Number::from_f64(number);
+                    Value::Number(number.ok_or(CodecError::Protobuf("a number that is not finite"))?)
+                }
             }
             (Kind::Quantity, Content::Bytes(bytes)) => {
                 let mut quantity = String::from("0");

@@ -233,7 +233,11 @@ fn canonical(of: &TypeRef, keeps_zero: bool, depth: u32) -> BoxedStrategy<Value>
             let number = if *bits == IntegerBits::I32 { any::<i32>().prop_map(i64::from).boxed() } else { any::<i64>().boxed() };
             number.prop_map(move |number| if number == 0 && !keeps_zero { 1 } else { number }.into()).boxed()
         }
-        Shape::Number => (1..1000i32).prop_map(|number| json!(f64::from(number) / 8.0)).boxed(),
+        // Whole ones are printed without a point, as Go does.
+        Shape::Number => {
+            prop_oneof![any::<i32>().prop_map(|number| json!(f64::from(number) + 0.5)), any::<i32>().prop_map(Value::from)]
+                .boxed()
+        }
         Shape::Boolean => any::<bool>().prop_map(move |set| (set || !keeps_zero).into()).boxed(),
         Shape::Quantity => prop::sample::select(vec!["0", "1", "500m", "1536Mi", "1e3"]).prop_map(Value::from).boxed(),
         Shape::IntOrString => prop_oneof![any::<i32>().prop_map(Value::from), "[a-z%]{0,4}".prop_map(Value::from)].boxed(),
