@@ -164,10 +164,16 @@ fn v1_mounts(mounts: &str) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for line in mounts.lines() {
         let mut fields = line.split_ascii_whitespace();
-        let (Some(_), Some(at), Some("cgroup"), Some(options)) = (fields.next(), fields.next(), fields.next(), fields.next())
-        else {
+        let (Some(_), Some(at), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next(), fields.next()) else {
             continue;
         };
+        if kind == "cgroup2" {
+            // Beside version 1 it controls nothing, yet runc makes groups in it.
+            found.insert("unified".to_owned(), PathBuf::from(at));
+        }
+        if kind != "cgroup" {
+            continue;
+        }
         for option in
             options.split(',').filter(|option| !matches!(*option, "rw" | "ro" | "nosuid" | "nodev" | "noexec" | "relatime"))
         {
@@ -233,6 +239,7 @@ mod tests {
         let found = v1_mounts(text);
         assert_eq!(found["cpuacct"], Path::new("/sys/fs/cgroup/cpu,cpuacct"));
         assert_eq!(found["name=systemd"], Path::new("/sys/fs/cgroup/systemd"));
-        assert!(!found.values().any(|at| at.ends_with("unified")));
+        assert_eq!(found["unified"], Path::new("/sys/fs/cgroup/unified"));
+        assert!(!found.contains_key("rw") && !found.contains_key("nosuid"));
     }
 }

@@ -88,9 +88,8 @@ impl Machine {
         let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
         let timeout = i64::try_from(seconds).unwrap_or(i64::MAX);
         let request = cri::StopContainerRequest { container_id: id.0.clone(), timeout };
-        let limit = USUAL.saturating_add(grace);
-        let answer = self.rpc.call::<_, cri::Empty>("/runtime.v1.RuntimeService/StopContainer", request, limit).await;
-        absent_is_fine(answer.map(drop).map_err(|status| failed("stop container", &id.0, &status)))
+        let path = "/runtime.v1.RuntimeService/StopContainer";
+        absent_is_fine(self.halt("stop container", path, request, &id.0, USUAL.saturating_add(grace)).await)
     }
 
     pub(super) async fn delete_container(&self, id: &ContainerId) -> Result<()> {

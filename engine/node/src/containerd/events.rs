@@ -5,18 +5,28 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Mutex,
+    time::Duration,
 };
 
 use futures::{StreamExt, stream};
+use irori_runtime::Backoff;
 use jiff::Timestamp;
 use prost::Message;
 use tokio::sync::broadcast;
 
-use super::{rpc::Rpc, wire::engine};
+use super::{
+    rpc::{Rpc, USUAL},
+    wire::engine,
+};
 use crate::runtime::{EventStream, RuntimeEvent};
 
 /// Events that a slow reader may be behind; above this it gets `Relist`.
 const BEHIND_MAX: usize = 1024;
+
+/// Topic of the event that shows that a subscription stands.
+const HELLO: &str = "/irori/hello";
+/// Waits for our own event.
+const HEARD: Backoff = Backoff { first: Duration::from_millis(2), max: Duration::from_millis(200) };
 
 /// How a container's main process ended, from its event: containerd's CRI plugin learns it a moment later than we do.
 #[derive(Clone, Copy, Debug)]
@@ -90,10 +100,13 @@ impl Events {
 
     /// Reads events until the connection is lost. Tells `Relist` once the subscription stands.
     pub(super) async fn follow(&self, rpc: &Rpc) -> Result<(), tonic::Status> {
-        let topics = ["/tasks/start", "/tasks/exit", "/tasks/oom", "/containers/delete"];
+        let topics = ["/tasks/start", "/tasks/exit", "/tasks/oom", "/containers/delete", HELLO];
         let filters = topics.iter().map(|topic| format!("topic==\"{topic}\"")).collect();
         let path = "/containerd.services.events.v1.Events/Subscribe";
-        let mut envelopes = rpc.subscribe::<_, engine::Envelope>(path, engine::SubscribeRequest { filters }).await?;
+        let mut envelopes = tokio::select! {
+            answer = rpc.subscribe::<_, engine::Envelope>(path, engine::SubscribeRequest { filters }) => answer?,
+            status = greet(rpc) => return Err(status),
+        };
         self.publish(RuntimeEvent::Relist);
         while let Some(envelope) = envelopes.message().await? {
             if let Some(event) = decode(envelope) {
@@ -101,6 +114,22 @@ impl Events {
             }
         }
         Ok(())
+    }
+}
+
+/// Publishes an event of our own until it is heard: containerd answers a subscription only with its first event, and nothing else says
+/// that it stands.
+async fn greet(rpc: &Rpc) -> tonic::Status {
+    let mut attempt = 0;
+    loop {
+        let event = engine::Any { type_url: "irori.dev/Hello".to_owned(), value: bytes::Bytes::new() };
+        let request = engine::PublishRequest { topic: HELLO.to_owned(), event: Some(event) };
+        let path = "/containerd.services.events.v1.Events/Publish";
+        if let Err(status) = rpc.call::<_, engine::Empty>(path, request, USUAL).await {
+            return status;
+        }
+        tokio::time::sleep(HEARD.wait(attempt)).await;
+        attempt += 1;
     }
 }
 

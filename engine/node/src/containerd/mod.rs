@@ -42,7 +42,7 @@ use wire::cri;
 use crate::{
     cgroups::{CgroupError, Cgroups},
     images::{Layout, pause::pause},
-    logs::{FileWatch, Reopen, Rotation},
+    logs::{FileWatch, LogLimits, Reopen, Rotation},
     runtime::{
         ContainerConfig, ContainerId, ContainerStatus, EventStream, ExecOutput, ExecRequest, ExecSession, ImageInfo, LogOptions,
         LogStream, PodUsage, PullAuth, PullError, Result, Runtime, RuntimeError, RuntimeStatus, RuntimeVersion, SandboxConfig,
@@ -56,6 +56,8 @@ const RESTART: Backoff = Backoff { first: Duration::from_millis(100), max: Durat
 const STEADY: Duration = Duration::from_secs(60);
 /// Waits for a containerd that was just started to answer.
 const ANSWER: Backoff = Backoff { first: Duration::from_millis(5), max: Duration::from_millis(100) };
+/// Looks whether the last shims have ended, about ten seconds long.
+const DISMANTLE_ATTEMPTS: u32 = 100;
 /// A start that takes longer is given up.
 const START_MAX: Duration = Duration::from_secs(30);
 
@@ -71,6 +73,7 @@ pub struct MachineSettings {
     /// Holds the programs that the conflist names, and `loopback`.
     pub cni_bin_dir: PathBuf,
     pub cni_conf_dir: PathBuf,
+    pub log_limits: LogLimits,
     /// Overrides the search for the program.
     pub containerd: Option<PathBuf>,
     pub runc: Option<PathBuf>,
@@ -143,7 +146,7 @@ impl Machine {
             rpc,
             events: Events::new(),
             cgroups,
-            rotation: Rotation::new(files.clone(), reopen, crate::logs::Limits::default(), tasks.clone()),
+            rotation: Rotation::new(files.clone(), reopen, settings.log_limits, tasks.clone()),
             files,
             engine_log: daemon.log(),
             daemon: Mutex::new(daemon),
@@ -168,9 +171,17 @@ impl Machine {
         self.daemon.lock().await.stop().await
     }
 
-    /// The groups of this instance, to be removed with it.
-    pub fn cgroups(&self) -> &Cgroups {
-        &self.cgroups
+    /// Ends containerd and removes the control groups of this instance; its sandboxes have to be removed before.
+    pub async fn dismantle(&self) -> Result<(), StartError> {
+        self.stop_engine().await?;
+        // Shims end a moment after what they looked after.
+        for attempt in 0..DISMANTLE_ATTEMPTS {
+            if self.cgroups.remove_all().is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(ANSWER.wait(attempt)).await;
+        }
+        Ok(self.cgroups.remove_all()?)
     }
 
     /// Waits until the CRI plugin has read what it had.

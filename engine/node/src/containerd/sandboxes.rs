@@ -1,6 +1,7 @@
 //! Sandboxes: our words to the CRI's, and the calls.
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
+use irori_runtime::Backoff;
 use jiff::Timestamp;
 
 use super::{
@@ -18,6 +19,10 @@ use crate::{
 
 /// Starting a sandbox includes the network plugin.
 const START_MAX: Duration = Duration::from_secs(240);
+
+/// A shim that is about to end is gone after this.
+const HALT_AGAIN: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_millis(500) };
+const HALT_ATTEMPTS: u32 = 5;
 
 impl Machine {
     pub(super) async fn run_sandbox(&self, config: &SandboxConfig) -> Result<SandboxId> {
@@ -45,8 +50,25 @@ impl Machine {
 
     pub(super) async fn halt_sandbox(&self, id: &SandboxId) -> Result<()> {
         let request = cri::StopPodSandboxRequest { pod_sandbox_id: id.0.clone() };
-        let answer = self.rpc.call::<_, cri::Empty>("/runtime.v1.RuntimeService/StopPodSandbox", request, USUAL).await;
-        absent_is_fine(answer.map(drop).map_err(|status| failed("stop sandbox", &id.0, &status)))
+        let path = "/runtime.v1.RuntimeService/StopPodSandbox";
+        absent_is_fine(self.halt("stop sandbox", path, request, &id.0, USUAL).await)
+    }
+
+    /// Stops something. A shim that ends by itself at this moment makes the first attempt fail.
+    pub(super) async fn halt<Q>(&self, operation: &'static str, path: &'static str, request: Q, id: &str, limit: Duration) -> Result<()>
+    where
+        Q: prost::Message + Clone + 'static,
+    {
+        let mut attempt = 0;
+        loop {
+            match self.rpc.call::<_, cri::Empty>(path, request.clone(), limit).await {
+                Err(status) if attempt < HALT_ATTEMPTS && status.message().contains("ttrpc: closed") => {
+                    tokio::time::sleep(HALT_AGAIN.wait(attempt)).await;
+                    attempt += 1;
+                }
+                answer => return answer.map(drop).map_err(|status| failed(operation, id, &status)),
+            }
+        }
     }
 
     pub(super) async fn delete_sandbox(&self, id: &SandboxId) -> Result<()> {
@@ -156,7 +178,8 @@ impl Machine {
                 namespace: config.pod.namespace.clone(),
                 attempt: config.attempt,
             }),
-            hostname: config.hostname.clone(),
+            // Who shares the machine's network shares its name.
+            hostname: if config.namespaces.network == NamespaceMode::Node { String::new() } else { config.hostname.clone() },
             log_directory: self.pod_log_dir(&config.pod).to_string_lossy().into_owned(),
             dns_config: config.dns.clone().map(|dns| cri::DnsConfig {
                 servers: dns.servers,

@@ -18,7 +18,8 @@ use std::{
 };
 
 pub(crate) use read::stream;
-pub(crate) use rotate::{Limits, Reopen, Rotation};
+pub use rotate::LogLimits;
+pub(crate) use rotate::{Reopen, Rotation};
 pub(crate) use watch::FileWatch;
 
 /// Files of one log, oldest first; the one that is written to is last and may be absent.

@@ -20,8 +20,9 @@ pub(crate) trait Reopen: Send + Sync {
     async fn reopen(&self, id: &ContainerId) -> Result<(), RuntimeError>;
 }
 
+/// When a log is put aside, and how much of it is kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub struct LogLimits {
     /// A file above this many bytes is put aside.
     pub bytes_max: u64,
     /// Files of a container, the one that is written to included.
@@ -30,7 +31,7 @@ pub(crate) struct Limits {
     pub pause: Duration,
 }
 
-impl Default for Limits {
+impl Default for LogLimits {
     fn default() -> Self {
         Self { bytes_max: 10 * 1024 * 1024, files_max: 5, pause: Duration::from_secs(10) }
     }
@@ -40,13 +41,13 @@ impl Default for Limits {
 pub(crate) struct Rotation {
     files: FileWatch,
     reopen: Arc<dyn Reopen>,
-    limits: Limits,
+    limits: LogLimits,
     tasks: Tasks,
     watched: Mutex<HashMap<ContainerId, DropGuard>>,
 }
 
 impl Rotation {
-    pub(crate) fn new(files: FileWatch, reopen: Arc<dyn Reopen>, limits: Limits, tasks: Tasks) -> Self {
+    pub(crate) fn new(files: FileWatch, reopen: Arc<dyn Reopen>, limits: LogLimits, tasks: Tasks) -> Self {
         Self { files, reopen, limits, tasks, watched: Mutex::default() }
     }
 
@@ -58,7 +59,9 @@ impl Rotation {
         let shutdown = self.tasks.shutdown().clone();
         self.tasks.spawn("log rotation", OnEnd::Contained, async move {
             let work = shutdown.guard(look_after(&files, &*reopen, limits, &id, &log));
-            tokio::select! { () = token.cancelled() => Ok(()), ended = work => ended.unwrap_or(Ok(())) }
+            let ended = tokio::select! { () = token.cancelled() => Ok(()), ended = work => ended.unwrap_or(Ok(())) };
+            // The log went with its container.
+            ended.or_else(|source| if source.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(source) })
         });
     }
 
@@ -67,7 +70,7 @@ impl Rotation {
     }
 }
 
-async fn look_after(files: &FileWatch, reopen: &dyn Reopen, limits: Limits, id: &ContainerId, log: &Path) -> io::Result<()> {
+async fn look_after(files: &FileWatch, reopen: &dyn Reopen, limits: LogLimits, id: &ContainerId, log: &Path) -> io::Result<()> {
     loop {
         let watched = files.watch(log)?;
         if size(log)? <= limits.bytes_max {
@@ -96,7 +99,7 @@ enum RotateError {
     Reopen(#[from] RuntimeError),
 }
 
-async fn rotate(reopen: &dyn Reopen, limits: Limits, id: &ContainerId, log: &Path) -> Result<(), RotateError> {
+async fn rotate(reopen: &dyn Reopen, limits: LogLimits, id: &ContainerId, log: &Path) -> Result<(), RotateError> {
     let mut aside = older(log)?;
     aside.sort();
     let number = aside.last().map_or(0, |(number, _)| *number) + 1;
@@ -142,7 +145,7 @@ mod tests {
         let tasks = Tasks::new(Shutdown::new());
         let files = FileWatch::new(&tasks).expect("inotify");
         let (sender, mut reopened) = tokio::sync::mpsc::unbounded_channel();
-        let limits = Limits { bytes_max: 10, files_max: 3, pause: Duration::ZERO };
+        let limits = LogLimits { bytes_max: 10, files_max: 3, pause: Duration::ZERO };
         let rotation = Rotation::new(files, Arc::new(Touch(log.clone(), sender)), limits, tasks.clone());
         let id = ContainerId::from("c");
         rotation.watch(&id, log.clone());

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use irori_node::{
     containerd::{Machine, MachineSettings},
     images::Layout,
+    logs::LogLimits,
     runtime::*,
 };
 use irori_runtime::{Clock, Shutdown, SignedDuration, Tasks, Timestamp};
@@ -51,6 +52,7 @@ pub async fn on_a_machine<F: Future<Output = ()> + Send + 'static>(test: impl Fn
         log_dir: at("logs"),
         cni_bin_dir: at("cni/bin"),
         cni_conf_dir: at("cni/conf"),
+        log_limits: LogLimits { bytes_max: 100_000, files_max: 3, pause: Duration::ZERO },
         containerd: None,
         runc: None,
     };
@@ -81,6 +83,7 @@ fn write_network(settings: &MachineSettings) {
 
 /// Ends all that the test made, by a machine of its own: the test's may be in any state.
 async fn clean_up(settings: MachineSettings, dir: &Path) {
+    let instance = format!("irori-{}", settings.instance);
     let tasks = Tasks::new(Shutdown::new());
     let machine = Machine::start(settings, clock(), &tasks).await.expect("start for cleaning up");
     for sandbox in machine.sandboxes().await.expect("list") {
@@ -89,8 +92,10 @@ async fn clean_up(settings: MachineSettings, dir: &Path) {
     }
     tasks.shutdown().start();
     assert!(tasks.drain(LONG).await.is_empty());
-    machine.stop_engine().await.expect("stop containerd");
-    machine.cgroups().remove_all().expect("remove cgroups");
+    machine.dismantle().await.expect("end containerd, remove control groups");
+    let groups = fs::read_dir("/sys/fs/cgroup").expect("read").filter_map(Result::ok);
+    let groups: Vec<PathBuf> = groups.map(|entry| entry.path().join(&instance)).filter(|group| group.exists()).collect();
+    assert_eq!(groups, Vec::<PathBuf>::new(), "control groups are left");
     let mounts = fs::read_to_string("/proc/self/mounts").expect("read");
     let left: Vec<&str> = mounts.lines().filter(|line| line.contains(&*dir.to_string_lossy())).collect();
     assert!(left.is_empty(), "mounts are left: {left:?}");

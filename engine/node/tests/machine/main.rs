@@ -1,3 +1,6 @@
 //! The node with the real containerd and runc of this machine. Needs root, containerd, runc and busybox-static.
+mod confinement;
+mod execs;
 mod fixture;
 mod lives;
+mod survival;

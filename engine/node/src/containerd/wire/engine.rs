@@ -14,13 +14,13 @@ pub struct Timestamp {
     #[prost(int32, tag = "2")] pub nanos: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct VersionResponse {
-    #[prost(string, tag = "1")] pub version: String,
-    #[prost(string, tag = "2")] pub revision: String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeRequest {
     #[prost(string, repeated, tag = "1")] pub filters: Vec<String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PublishRequest {
+    #[prost(string, tag = "1")] pub topic: String,
+    #[prost(message, optional, tag = "2")] pub event: Option<Any>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Envelope {
@@ -49,10 +49,6 @@ pub struct TaskOom {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerDelete {
     #[prost(string, tag = "1")] pub id: String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ContentInfoRequest {
-    #[prost(string, tag = "1")] pub digest: String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteContentRequest {
@@ -187,23 +183,4 @@ pub struct WaitRequest {
 pub struct WaitResponse {
     #[prost(uint32, tag = "1")] pub exit_status: u32,
     #[prost(message, optional, tag = "2")] pub exited_at: Option<Timestamp>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Plugin {
-    #[prost(string, tag = "1")] pub kind: String,
-    #[prost(string, tag = "2")] pub id: String,
-    #[prost(message, optional, tag = "7")] pub init_err: Option<Status>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Status {
-    #[prost(int32, tag = "1")] pub code: i32,
-    #[prost(string, tag = "2")] pub message: String,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PluginsRequest {
-    #[prost(string, repeated, tag = "1")] pub filters: Vec<String>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PluginsResponse {
-    #[prost(message, repeated, tag = "1")] pub plugins: Vec<Plugin>,
 }

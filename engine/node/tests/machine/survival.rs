@@ -1,0 +1,123 @@
+//! What outlives what.
+use std::time::Duration;
+
+use futures::StreamExt;
+use irori_node::runtime::*;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::fixture::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_outlive_irori_and_are_found_again() {
+    on_a_machine(async |host: Host| {
+        let (pod, sandbox, id) = host.start_script("while read line < /tmp/none; do :; done; exec sleep 1000").await;
+        let before = host.machine.container(&id).await.expect("status");
+        let containerd = host.pid_of_containerd();
+        let host = host.restart().await;
+        assert_eq!(host.pid_of_containerd(), containerd, "containerd is left alone");
+        let after = host.machine.container(&id).await.expect("status");
+        assert_eq!((after.state, after.started_at), (ContainerState::Running, before.started_at));
+        let [listed] = &host.machine.sandboxes().await.expect("list")[..] else { panic!("one sandbox") };
+        assert_eq!((listed.id.clone(), listed.pod.clone(), listed.state), (sandbox, pod.pod, SandboxState::Ready));
+        let [listed] = &host.machine.containers().await.expect("list")[..] else { panic!("one container") };
+        assert_eq!((listed.id.clone(), listed.sandbox.is_some(), listed.attempt), (id.clone(), true, 0));
+        assert_eq!(host.exec(&id, "exit 5").await.exit_code, 5);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_containerd_comes_back_and_nothing_that_happened_meanwhile_is_lost() {
+    on_a_machine(async |host: Host| {
+        let (_, _, stays) = host.start_script("exec sleep 1000").await;
+        let image = host.busybox().await;
+        let other = pod("short");
+        let sandbox = host.sandbox(&other).await;
+        let ends = host.run(&other, &sandbox, &script(&image, "read line < /data/gate; exit 9")).await;
+        let started = host.machine.container(&stays).await.expect("status").started_at;
+        let mut events = host.machine.events();
+        assert_eq!(events.next().await, Some(RuntimeEvent::Relist));
+        let first = host.pid_of_containerd();
+        kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL).expect("kill");
+        let back = async { while events.next().await != Some(RuntimeEvent::Relist) {} };
+        tokio::time::timeout(LONG, back).await.expect("containerd comes back");
+        assert_ne!(host.pid_of_containerd(), first);
+        let status = host.machine.container(&stays).await.expect("status");
+        assert_eq!((status.state, status.started_at), (ContainerState::Running, started));
+        assert_eq!(host.exec(&stays, "exit 6").await.exit_code, 6);
+        assert!(matches!(host.ended(&ends).await.exit_code, Some(_)));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_asks_first_and_kills_after_the_grace_time() {
+    on_a_machine(async |host: Host| {
+        let (pod, sandbox, polite) = host.start_script("trap 'echo bye; exit 4' TERM; while true; do sleep 0.05; done").await;
+        let image = host.busybox().await;
+        let deaf = ContainerConfig { name: "deaf".into(), ..script(&image, "trap '' TERM; while true; do sleep 0.05; done") };
+        let deaf = host.run(&pod, &sandbox, &deaf).await;
+        host.exec(&deaf, "sleep 0.2").await;
+        host.machine.stop_container(&polite, LONG).await.expect("stop");
+        assert_eq!(host.machine.container(&polite).await.expect("status").exit_code, Some(4));
+        assert_eq!(host.log(&polite, LogOptions::default()).await, "bye\n");
+        let begin = std::time::Instant::now();
+        host.machine.stop_container(&deaf, Duration::from_secs(1)).await.expect("stop");
+        assert!(begin.elapsed() >= Duration::from_millis(900), "the grace time is waited for: {:?}", begin.elapsed());
+        assert_eq!(host.machine.container(&deaf).await.expect("status").exit_code, Some(137));
+
+        host.machine.stop_container(&deaf, LONG).await.expect("stopping again is fine");
+        let log = host.machine.container(&deaf).await.expect("status").log_path.expect("it has one");
+        assert!(log.exists());
+        for id in [&polite, &deaf] {
+            host.machine.remove_container(id).await.expect("remove");
+            host.machine.remove_container(id).await.expect("removing again is fine");
+        }
+        assert!(!log.exists(), "the log goes with its container");
+        host.machine.stop_sandbox(&sandbox).await.expect("stop");
+        host.machine.remove_sandbox(&sandbox).await.expect("remove");
+        host.machine.remove_sandbox(&sandbox).await.expect("removing again is fine");
+        assert!(host.machine.sandboxes().await.expect("list").is_empty());
+        assert!(!log.parent().and_then(|path| path.parent()).expect("a pod's directory").exists());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_misses_nothing_while_the_log_is_rotated_and_ends_with_the_container() {
+    const LINES: usize = 20_000;
+    on_a_machine(async |host: Host| {
+        let text = format!("n=0; while [ $n -lt {LINES} ]; do n=$((n+1)); echo line $n; done; sleep 0.5; echo last");
+        let (_, _, id) = host.start_script(&text).await;
+        let log = host.log(&id, LogOptions { follow: true, ..Default::default() }).await;
+        let expected: String = (1..=LINES).map(|n| format!("line {n}\n")).chain(["last\n".to_owned()]).collect();
+        assert!(log == expected, "{} of {} bytes came", log.len(), expected.len());
+        let path = host.machine.container(&id).await.expect("status").log_path.expect("it has one");
+        let files = std::fs::read_dir(path.parent().expect("a directory")).expect("read").count();
+        assert!((2..=4).contains(&files), "{files} files: rotated, and no more kept than allowed");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_made_in_memory_is_taken_in_once_and_one_that_is_nowhere_is_refused() {
+    on_a_machine(async |host: Host| {
+        let image = host.busybox().await;
+        assert_eq!(host.busybox().await.id, image.id);
+        let found = host.machine.image(IMAGE).await.expect("look").expect("it is there");
+        assert_eq!((found.id.clone(), &found.config.env[..]), (image.id, &["PATH=/bin".to_owned(), "FROM_IMAGE=yes".to_owned()][..]));
+        assert!(host.machine.image("irori.dev/none:1").await.expect("look").is_none());
+        let name = "127.0.0.1:1/none:1";
+        let error = host.machine.pull_image(name, None).await.expect_err("nobody listens there");
+        assert_eq!(error.reason, PullReason::RegistryUnavailable, "{error}");
+        let error = host.machine.pull_image("Not A Name", None).await.expect_err("no name");
+        assert_eq!(error.reason, PullReason::InvalidImageName, "{error}");
+        host.machine.remove_image(IMAGE).await.expect("remove");
+        host.machine.remove_image(IMAGE).await.expect("removing again is fine");
+        assert!(host.machine.image(IMAGE).await.expect("look").is_none());
+    })
+    .await;
+}
