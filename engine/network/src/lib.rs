@@ -9,6 +9,7 @@
 //! carry the instance id (forwarding switches of uplinks aside, which are set back); nothing polls.
 mod cidr;
 pub mod cni;
+pub mod dns;
 pub mod host;
 pub mod leases;
 pub mod namespace;

@@ -2,6 +2,7 @@
 //! the machine's own network is touched. Needs root.
 #![allow(clippy::unwrap_used)]
 mod attach;
+mod dns;
 mod host;
 mod services;
 mod world;
