@@ -7,9 +7,12 @@ use crate::{call::Call, refusal::Answered, server::Server};
 mod certificates;
 mod namespace_lifecycle;
 mod node_restriction;
+mod nodes;
 mod priority;
 mod rbac;
+mod runtime_class;
 mod service_account;
+mod storage_in_use;
 mod tolerations;
 
 /// What is being done.
@@ -27,7 +30,6 @@ pub struct Attributes<'a> {
     pub row: &'a Row,
     pub subresource: &'a str,
     pub old: Option<&'a Value>,
-    pub dry_run: bool,
 }
 
 impl Attributes<'_> {
@@ -44,8 +46,6 @@ impl Attributes<'_> {
 /// One admission plugin. Both halves do nothing unless a plugin says otherwise.
 #[async_trait::async_trait]
 pub trait Plugin: Send + Sync {
-    fn name(&self) -> &'static str;
-
     /// Completes the object, or refuses it.
     async fn mutate(&self, _server: &Server, _call: &mut Call, _asked: &Attributes<'_>, _object: &mut Value) -> Answered<()> {
         Ok(())
@@ -63,8 +63,11 @@ pub fn in_tree() -> Vec<Box<dyn Plugin>> {
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(service_account::ServiceAccount),
         Box::new(node_restriction::NodeRestriction),
+        Box::new(nodes::TaintNewNodes),
         Box::new(priority::Priority),
         Box::new(tolerations::DefaultTolerationSeconds),
+        Box::new(storage_in_use::StorageInUse),
+        Box::new(runtime_class::RuntimeClass),
         Box::new(certificates::Certificates),
         Box::new(rbac::NoEscalation),
     ]

@@ -20,7 +20,10 @@ pub async fn identify(server: &Server, call: &mut Call) -> Answered<()> {
         Entrance::Network(peer) => peer.clone(),
     };
     if let Some(token) = bearer(call) {
-        call.user = by_token(server, &token, &server.settings.audiences).await?.ok_or_else(Refusal::unauthorized)?.0;
+        call.user = match by_token(server, &token, &server.settings.audiences).await? {
+            Ok((user, _)) => user,
+            Err(_) => return Err(Refusal::unauthorized()),
+        };
         // Nobody behind us needs the secret any more.
         call.headers.remove(http::header::AUTHORIZATION);
         return Ok(());
@@ -54,12 +57,13 @@ fn bearer(call: &Call) -> Option<String> {
     String::from_utf8(token).ok()
 }
 
-/// Whom a token names, and the audiences it is good for; `None` if it does not hold.
-pub async fn by_token(server: &Server, token: &str, audiences: &[String]) -> Answered<Option<(UserInfo, Vec<String>)>> {
+/// Whom a token names, and the audiences it is good for; or why it does not hold, as a TokenReview says it.
+pub async fn by_token(server: &Server, token: &str, audiences: &[String]) -> Answered<Result<(UserInfo, Vec<String>), String>> {
     if let Some(admin) = &server.settings.admin_token
         && same(admin.as_bytes(), token.as_bytes())
     {
-        return Ok(Some((UserInfo::new("irori-admin", &[MASTERS]), audiences.to_vec())));
+        let user = UserInfo { uid: "irori-admin".to_owned(), ..UserInfo::new("irori-admin", &[MASTERS]) };
+        return Ok(Ok((user, audiences.to_vec())));
     }
     tokens::check(server, token, audiences).await
 }

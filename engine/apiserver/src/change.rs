@@ -54,7 +54,7 @@ pub async fn create_object(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>
         }
         let name = text(&new, "name").to_owned();
         call.asked.name.clone_from(&name);
-        let asked = Attributes { operation: Operation::Create, row: &stored_row, subresource: "", old: None, dry_run };
+        let asked = Attributes { operation: Operation::Create, row: &stored_row, subresource: "", old: None };
         admission::mutate(server, call, &asked, &mut new).await?;
         irori_rules::prepare_create(&server.tables, &stored_row, &mut new, &birth);
         let errors = irori_rules::validate_create(&server.tables, &stored_row, &new);
@@ -209,7 +209,7 @@ pub async fn replace(
         Part::Status => "status",
         Part::Sub(name) => name,
     };
-    let asked = Attributes { operation: Operation::Update, row: stored_row, subresource, old: Some(&old), dry_run };
+    let asked = Attributes { operation: Operation::Update, row: stored_row, subresource, old: Some(&old) };
     admission::mutate(server, call, &asked, &mut object).await?;
     irori_rules::prepare_update(&server.tables, stored_row, &mut object, &old, part, &now(server));
     let errors = irori_rules::validate_update(&server.tables, stored_row, &object, &old, part);

@@ -160,7 +160,7 @@ pub async fn delete_named(
         let object = respond::tree(server, &stored_row, &entry)?;
         check_preconditions(row, &object, &entry, options)?;
         let asked =
-            Attributes { operation: Operation::Delete, row: &stored_row, subresource: "", old: Some(&object), dry_run: options.dry_run };
+            Attributes { operation: Operation::Delete, row: &stored_row, subresource: "", old: Some(&object) };
         admission::validate(server, call, &asked, &object).await?;
         match one(server, &stored_row, &entry, object, options).await {
             Ok(deleted) => return Ok(deleted),

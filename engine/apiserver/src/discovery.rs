@@ -1,69 +1,106 @@
-//! What the server offers: /api, /apis and below.
-use irori_api::row::Row;
+//! What the server offers: /api, /apis and below, and OpenAPI. The documents are made from the rows when asked for.
+use http::{HeaderValue, header};
+use irori_api::{discovery, openapi};
 use irori_http::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     call::Call,
-    paths,
+    codec,
+    negotiate::{self, Form},
     refusal::{Answered, Refusal},
+    respond,
     server::Server,
 };
 
+const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
 pub fn answer(server: &Server, call: &Call, path: &str) -> Answered<Response> {
+    let tables = &server.tables;
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let document = match parts.as_slice() {
-        ["api"] => Some(json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [
-            {"clientCIDR": "0.0.0.0/0", "serverAddress": server.settings.advertised}]})),
-        ["apis"] => {
-            let groups: Vec<Value> = server.tables.groups.iter().filter(|g| !g.name.is_empty()).filter_map(|g| group(server, &g.name)).collect();
-            Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+    match parts.as_slice() {
+        ["api"] if wants_aggregated(call) => Ok(aggregated(call, &discovery::aggregated_core(tables))),
+        ["apis"] if wants_aggregated(call) => Ok(aggregated(call, &discovery::aggregated_groups(tables))),
+        ["api"] => document(server, call, Some(discovery::core_versions(&server.settings.advertised))),
+        ["apis"] => document(server, call, Some(discovery::groups(tables))),
+        ["api", version] => document(server, call, discovery::resources(tables, "", version)),
+        ["apis", group] => document(server, call, discovery::group(tables, group)),
+        ["apis", group, version] => document(server, call, discovery::resources(tables, group, version)),
+        ["openapi", "v3"] => {
+            let index = server.openapi_index.get_or_init(|| openapi::index(tables).to_string());
+            Ok(respond::bytes(call, 200, "application/json", index.clone()))
         }
-        ["api", version] => resources(server, "", version),
-        ["apis", name] => group(server, name).map(|mut g| {
-            g["kind"] = "APIGroup".into();
-            g["apiVersion"] = "v1".into();
-            g
-        }),
-        ["apis", name, version] => resources(server, name, version),
-        _ => None,
-    };
-    document.map(|d| paths::json_answer(call, &d)).ok_or_else(Refusal::no_such_path)
+        ["openapi", "v3", "api", version] => openapi_document(call, openapi::document(tables, "", version)),
+        ["openapi", "v3", "apis", group, version] => openapi_document(call, openapi::document(tables, group, version)),
+        ["openapi", "v2"] => Err(Refusal::not_acceptable(&["OpenAPI v3 at /openapi/v3 (v2 is not made by this server)"])),
+        _ => Ok(nothing_here(call)),
+    }
 }
 
-fn group(server: &Server, name: &str) -> Option<Value> {
-    let group = server.tables.groups.iter().find(|g| g.name == name)?;
-    let versions: Vec<Value> =
-        group.versions.iter().map(|v| json!({"groupVersion": format!("{name}/{v}"), "version": v})).collect();
-    Some(json!({"name": name, "versions": versions, "preferredVersion": versions.first()}))
+/// Upstream answers unknown paths in plain text.
+fn nothing_here(call: &Call) -> Response {
+    respond::bytes(call, 404, "text/plain; charset=utf-8", "404 page not found\n")
 }
 
-fn resources(server: &Server, group: &str, version: &str) -> Option<Value> {
-    let mut list = Vec::new();
-    for row in server.tables.of_group_version(group, version) {
-        list.push(resource(row));
-        for sub in row.subresources.values() {
-            let mut value = json!({"name": format!("{}/{}", row.gvr.resource, sub.name), "singularName": "", "namespaced": row.namespaced, "kind": sub.gvk.kind, "verbs": sub.verbs});
-            if sub.gvk.group != row.gvk.group || sub.gvk.version != row.gvk.version {
-                value["group"] = sub.gvk.group.clone().into();
-                value["version"] = sub.gvk.version.clone().into();
+/// Discovery has a protobuf form too; the documents of OpenAPI have none here.
+fn document(server: &Server, call: &Call, document: Option<Value>) -> Answered<Response> {
+    let Some(document) = document else { return Ok(nothing_here(call)) };
+    let wanted = negotiate::wanted(call).or_else(|refusal| if wants_aggregated_at_all(call) { Ok(negotiate::JSON) } else { Err(refusal) })?;
+    match codec::write(server, wanted.form, &document) {
+        Ok(body) => Ok(respond::bytes(call, 200, wanted.form.content_type(), body)),
+        Err(_) => Ok(respond::bytes(call, 200, Form::Json.content_type(), document.to_string())),
+    }
+}
+
+fn clauses(call: &Call) -> impl Iterator<Item = &str> {
+    call.header("accept").unwrap_or("").split(',').map(str::trim)
+}
+
+fn wants_aggregated_at_all(call: &Call) -> bool {
+    clauses(call).any(|c| c.contains("APIGroupDiscoveryList"))
+}
+
+/// The aggregated form is asked for by name, in JSON; what comes first in Accept wins.
+fn wants_aggregated(call: &Call) -> bool {
+    let parameters = |clause: &str| clause.split(';').map(str::trim).map(str::to_owned).collect::<Vec<_>>();
+    for clause in clauses(call).map(parameters) {
+        let has = |p: &str| clause.iter().any(|own| own == p);
+        if has("as=APIGroupDiscoveryList") {
+            if clause[0] == "application/json" && has("g=apidiscovery.k8s.io") && has("v=v2") {
+                return true;
             }
-            list.push(value);
+        } else if clause[0] == "application/json" && clause.len() == 1 {
+            return false;
         }
     }
-    let of = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    (!list.is_empty()).then(|| json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": of, "resources": list}))
+    false
 }
 
-fn resource(row: &Row) -> Value {
-    let mut value = json!({"name": row.gvr.resource, "singularName": row.singular, "namespaced": row.namespaced, "kind": row.gvk.kind, "verbs": row.verbs});
-    for (key, list) in [("shortNames", &row.short_names), ("categories", &row.categories)] {
-        if !list.is_empty() {
-            value[key] = list.clone().into();
-        }
+fn aggregated(call: &Call, document: &Value) -> Response {
+    with_etag(call, V2, document.to_string())
+}
+
+fn openapi_document(call: &Call, document: Option<Value>) -> Answered<Response> {
+    let Some(document) = document else { return Ok(nothing_here(call)) };
+    // Its protobuf form is gnostic's; whoever insists on that is told so.
+    let json = clauses(call).any(|c| matches!(c.split(';').next(), Some("application/json" | "*/*" | "application/*" | "")));
+    if !json {
+        return Err(Refusal::not_acceptable(&["application/json"]));
     }
-    if !row.storage_version_hash.is_empty() {
-        value["storageVersionHash"] = row.storage_version_hash.clone().into();
+    Ok(with_etag(call, "application/json", document.to_string()))
+}
+
+/// The document, or 304 for who has it already.
+fn with_etag(call: &Call, content_type: &str, document: String) -> Response {
+    let etag = format!("\"{}\"", discovery::etag(document.as_bytes()));
+    let known = call.header("if-none-match").is_some_and(|known| known.split(',').any(|k| k.trim() == etag));
+    let mut response = match known {
+        true => respond::plain(304, content_type, irori_http::empty()),
+        false => respond::bytes(call, 200, content_type, document),
+    };
+    if let Ok(value) = HeaderValue::from_str(&etag) {
+        response.headers_mut().insert(header::ETAG, value);
     }
-    value
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    response
 }

@@ -42,7 +42,6 @@ pub fn apply(server: &Server, call: &mut Call) -> Answered<()> {
             fields: "",
             path: "",
             is_resource: true,
-            version: "",
         };
         authz::require(server, &call.user, &asked)
     };

@@ -40,6 +40,9 @@ pub struct Wanted {
     pub old_meta: bool,
 }
 
+/// Plain JSON.
+pub const JSON: Wanted = Wanted { form: Form::Json, shape: Shape::Itself, old_meta: false };
+
 /// What a watch and a list are accepted as.
 pub const ALL_FORMS: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 const WATCH_FORMS: [&str; 4] = [
@@ -54,7 +57,7 @@ pub fn wanted(call: &Call) -> Answered<Wanted> {
     let watch = call.asked.is_resource && call.asked.verb == "watch";
     let header = call.header("accept").unwrap_or("").trim();
     if header.is_empty() {
-        return Ok(Wanted { form: Form::Json, shape: Shape::Itself, old_meta: false });
+        return Ok(JSON);
     }
     let mut clauses: Vec<(f32, &str)> = header.split(',').map(|c| (weight(c), c.trim())).collect();
     clauses.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -49,6 +49,9 @@ async fn stages(server: &Arc<Server>, call: &mut Call) -> Answered<Response> {
         return paths::answer(server, call).await;
     }
     let row = row(server, call)?;
+    if let Some(text) = deprecation(&row) {
+        call.warn(text);
+    }
     if call.asked.subresource.is_empty() {
         resource(server, call, &row, place).await
     } else {
@@ -73,7 +76,8 @@ async fn resource(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     let verb = call.asked.verb;
     if row.storage.is_none() {
         return match verb {
-            "create" => reviews::create(server, call, row).await,
+            "create" if call.asked.name.is_empty() => reviews::create(server, call, row).await,
+            _ if !call.asked.name.is_empty() => Err(Refusal::no_such_path()), // a review has no name to ask for
             _ => Err(not_supported()),
         };
     }
@@ -92,6 +96,15 @@ async fn resource(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
         "delete" => delete::delete(server, call, row).await,
         "deletecollection" => collection::delete(server, call, row).await,
         _ => Err(not_supported()),
+    }
+}
+
+/// What upstream says of kinds that have a successor.
+fn deprecation(row: &Row) -> Option<&'static str> {
+    match (row.gvr.group.as_str(), row.gvr.resource.as_str()) {
+        ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     call::Call,
     discovery,
-    negotiate::{self, Form},
+    negotiate::Form,
     path,
     refusal::{Answered, Refusal},
     respond,
@@ -139,12 +139,4 @@ fn roots(server: &Server) -> Vec<String> {
     paths.extend(rest.map(str::to_owned));
     paths.sort();
     paths
-}
-
-/// The form for documents that have no kind in protobuf.
-pub fn document_form(call: &Call) -> Answered<Form> {
-    Ok(match negotiate::wanted(call)?.form {
-        Form::Yaml => Form::Yaml,
-        _ => Form::Json,
-    })
 }

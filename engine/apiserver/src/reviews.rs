@@ -58,14 +58,20 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
 
 async fn token(server: &Server, review: &mut Value) -> Answered<()> {
     let asked: Vec<String> = tree::items(review, &["spec", "audiences"]).iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
-    let audiences = if asked.is_empty() { server.settings.audiences.clone() } else { asked };
+    let audiences = if asked.is_empty() { server.settings.audiences.clone() } else { asked.clone() };
     let token = tree::text(review, &["spec", "token"]).to_owned();
     if token.is_empty() {
         return Err(Refusal::bad_request("token is required for TokenReview in authentication"));
     }
     review["status"] = match authn::by_token(server, &token, &audiences).await? {
-        Some((user, audiences)) => json!({"authenticated": true, "user": user.to_json(), "audiences": audiences}),
-        None => json!({"user": {}, "error": "invalid bearer token"}),
+        Ok((user, audiences)) => {
+            let mut status = json!({"authenticated": true, "user": user.to_json()});
+            if !asked.is_empty() {
+                status["audiences"] = audiences.into();
+            }
+            status
+        }
+        Err(why) => json!({"user": {}, "error": why}),
     };
     Ok(())
 }
@@ -92,7 +98,6 @@ fn decide(server: &Server, user: &UserInfo, review: &mut Value) {
             verb: resource("verb"),
             is_resource: true,
             group: resource("group"),
-            version: resource("version"),
             resource: resource("resource"),
             subresource: resource("subresource"),
             namespace: resource("namespace"),
@@ -105,7 +110,6 @@ fn decide(server: &Server, user: &UserInfo, review: &mut Value) {
             verb: path("verb"),
             is_resource: false,
             group: "",
-            version: "",
             resource: "",
             subresource: "",
             namespace: "",

@@ -3,7 +3,7 @@ use std::{
     convert::Infallible,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -58,8 +58,8 @@ impl Default for Settings {
         Self {
             service_cidrs: vec![Cidr { address: IpAddr::from([10, 96, 0, 0]), bits: 12 }],
             node_ports: (30_000, 32_767),
-            issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
-            audiences: vec!["https://kubernetes.default.svc.cluster.local".to_owned()],
+            issuer: "https://kubernetes.default.svc".to_owned(),
+            audiences: vec!["https://kubernetes.default.svc".to_owned()],
             admin_token: None,
             without_controller: Vec::new(),
             advertised: "127.0.0.1:6443".to_owned(),
@@ -99,6 +99,8 @@ pub struct Server {
     pub(crate) token_cache: crate::authn::TokenCache,
     pub(crate) to_nodes: crate::to_node::NodeClient,
     pub(crate) ready: AtomicBool,
+    /// The index of OpenAPI names the hash of every document: made once.
+    pub(crate) openapi_index: OnceLock<String>,
     /// Answered requests, for /metrics.
     pub(crate) answered: AtomicU64,
 }
@@ -146,6 +148,7 @@ impl ApiServer {
             token_cache: crate::authn::TokenCache::default(),
             to_nodes: crate::to_node::NodeClient::default(),
             ready: AtomicBool::new(true),
+            openapi_index: OnceLock::new(),
             answered: AtomicU64::new(0),
         };
         Ok(Arc::new(Self(Arc::new(server))))

@@ -15,10 +15,6 @@ pub struct Certificates;
 
 #[async_trait::async_trait]
 impl Plugin for Certificates {
-    fn name(&self) -> &'static str {
-        "Certificates"
-    }
-
     async fn mutate(&self, _: &Server, call: &mut Call, asked: &Attributes<'_>, request: &mut Value) -> Answered<()> {
         if !asked.creates("certificates.k8s.io", "certificatesigningrequests") {
             return Ok(());
@@ -70,7 +66,6 @@ impl Plugin for Certificates {
                 verb,
                 is_resource: true,
                 group: "certificates.k8s.io",
-                version: "v1",
                 resource: "signers",
                 subresource: "",
                 namespace: "",

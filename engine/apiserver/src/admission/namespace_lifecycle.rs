@@ -19,10 +19,6 @@ pub struct NamespaceLifecycle;
 
 #[async_trait::async_trait]
 impl Plugin for NamespaceLifecycle {
-    fn name(&self) -> &'static str {
-        "NamespaceLifecycle"
-    }
-
     async fn mutate(&self, server: &Server, call: &mut Call, asked: &Attributes<'_>, object: &mut Value) -> Answered<()> {
         if asked.operation != Operation::Create || !asked.row.namespaced {
             return Ok(());

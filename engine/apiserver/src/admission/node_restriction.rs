@@ -14,10 +14,6 @@ pub struct NodeRestriction;
 
 #[async_trait::async_trait]
 impl Plugin for NodeRestriction {
-    fn name(&self) -> &'static str {
-        "NodeRestriction"
-    }
-
     async fn validate(&self, _: &Server, call: &mut Call, asked: &Attributes<'_>, object: &Value) -> Answered<()> {
         let Some(node) = call.user.node() else { return Ok(()) };
         let name = tree::text(object, &["metadata", "name"]);

@@ -18,10 +18,6 @@ pub struct Priority;
 
 #[async_trait::async_trait]
 impl Plugin for Priority {
-    fn name(&self) -> &'static str {
-        "Priority"
-    }
-
     async fn mutate(&self, server: &Server, _: &mut Call, asked: &Attributes<'_>, pod: &mut Value) -> Answered<()> {
         if !asked.creates("", "pods") {
             return Ok(());

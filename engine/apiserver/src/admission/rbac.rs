@@ -8,10 +8,6 @@ pub struct NoEscalation;
 
 #[async_trait::async_trait]
 impl Plugin for NoEscalation {
-    fn name(&self) -> &'static str {
-        "NoEscalation"
-    }
-
     async fn validate(&self, server: &Server, call: &mut Call, asked: &Attributes<'_>, object: &Value) -> Answered<()> {
         match asked.resource() {
             ("rbac.authorization.k8s.io", resource) if asked.operation != Operation::Delete => {

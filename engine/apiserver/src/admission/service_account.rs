@@ -20,10 +20,6 @@ pub struct ServiceAccount;
 
 #[async_trait::async_trait]
 impl Plugin for ServiceAccount {
-    fn name(&self) -> &'static str {
-        "ServiceAccount"
-    }
-
     async fn mutate(&self, server: &Server, call: &mut Call, asked: &Attributes<'_>, pod: &mut Value) -> Answered<()> {
         if !asked.creates("", "pods") {
             return Ok(());

@@ -11,10 +11,6 @@ pub struct DefaultTolerationSeconds;
 
 #[async_trait::async_trait]
 impl Plugin for DefaultTolerationSeconds {
-    fn name(&self) -> &'static str {
-        "DefaultTolerationSeconds"
-    }
-
     async fn mutate(&self, _: &Server, _: &mut Call, asked: &Attributes<'_>, pod: &mut Value) -> Answered<()> {
         if !asked.creates("", "pods") {
             return Ok(());

@@ -74,27 +74,30 @@ pub fn issue(
     server.trust.tokens().sign(&claims).map_err(Refusal::internal)
 }
 
-/// Whom a token names and which of the wanted audiences it has. `None`: it does not hold.
-pub async fn check(server: &Server, token: &str, wanted: &[String]) -> Answered<Option<(UserInfo, Vec<String>)>> {
-    let Some(claims) = server.token_cache.claims(server, token) else { return Ok(None) };
+/// Whom a token names and which of the wanted audiences it has; or why it does not hold.
+pub async fn check(server: &Server, token: &str, wanted: &[String]) -> Answered<Result<(UserInfo, Vec<String>), String>> {
+    let invalid = || Ok(Err("invalid bearer token".to_owned()));
+    let Some(claims) = server.token_cache.claims(server, token) else { return invalid() };
     let now_s = server.clock.now().as_second();
     if tree::text(&claims, &["iss"]) != server.settings.issuer
         || tree::int(&claims, &["exp"]).is_none_or(|exp| now_s >= exp)
         || tree::int(&claims, &["nbf"]).is_some_and(|nbf| now_s < nbf)
     {
-        return Ok(None);
+        return invalid();
     }
     let has = tree::items(&claims, &["aud"]);
     let audiences: Vec<String> = wanted.iter().filter(|w| has.iter().any(|a| a.as_str() == Some(w))).cloned().collect();
     if audiences.is_empty() {
-        return Ok(None);
+        let (has, wanted) = (Value::from(has.to_vec()), Value::from(wanted.to_vec()));
+        let why = format!("[invalid bearer token, token audiences {has} is invalid for the target audiences {wanted}]");
+        return Ok(Err(why));
     }
-    let Some(private) = claims.get("kubernetes.io") else { return Ok(None) };
+    let Some(private) = claims.get("kubernetes.io") else { return invalid() };
     let namespace = tree::text(private, &["namespace"]);
     let account = tree::text(private, &["serviceaccount", "name"]);
     let uid = tree::text(private, &["serviceaccount", "uid"]);
     if !lives(server, &format!("core/serviceaccounts/{namespace}/{account}"), uid).await? {
-        return Ok(None);
+        return invalid();
     }
     let mut extra = BTreeMap::new();
     if let Some(id) = claims.get("jti").and_then(Value::as_str) {
@@ -113,7 +116,7 @@ pub async fn check(server: &Server, token: &str, wanted: &[String]) -> Answered<
         // A pod's token names the node it ran on, for information: the pod decides whether the token lives.
         let informs = kind == "node" && private.get("pod").is_some();
         if !informs && !lives(server, &format!("{key}/{name}"), uid).await? {
-            return Ok(None);
+            return invalid();
         }
         if kind != "secret" {
             extra.insert(format!("authentication.kubernetes.io/{kind}-name"), vec![name.to_owned()]);
@@ -123,7 +126,7 @@ pub async fn check(server: &Server, token: &str, wanted: &[String]) -> Answered<
         }
     }
     let user = UserInfo { uid: uid.to_owned(), extra, ..UserInfo::service_account(namespace, account) };
-    Ok(Some((user, audiences)))
+    Ok(Ok((user, audiences)))
 }
 
 /// Whether the object is there, is the same one, and is not long past its deletion.

@@ -24,7 +24,6 @@ pub fn check(server: &Server, user: &UserInfo, resource: &str, new: &Value, old:
             verb,
             is_resource: true,
             group: GROUP,
-            version: "v1",
             resource,
             subresource: "",
             namespace,

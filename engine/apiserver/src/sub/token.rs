@@ -51,7 +51,13 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         let uid = change::text(&account, "uid");
         tokens::issue(server, &namespace, &name, uid, &audiences, &bound, now.as_second(), end.as_second())?
     };
-    request["metadata"] = json!({"name": name, "namespace": namespace, "creationTimestamp": change::now(server)});
+    let of_account = |field: &str| account["metadata"].get(field).cloned().unwrap_or_default();
+    request["metadata"] = json!({
+        "name": name, "namespace": namespace, "uid": of_account("uid"), "creationTimestamp": of_account("creationTimestamp"),
+    });
+    if request["spec"].get("boundObjectRef").is_none() {
+        request["spec"]["boundObjectRef"] = Value::Null;
+    }
     request["status"] = json!({"token": token, "expirationTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()});
     let form = negotiate::wanted(call)?.form;
     Ok(respond::value(server, call, form, 201, &request))
