@@ -14,10 +14,13 @@ pub mod host;
 pub mod leases;
 pub mod namespace;
 pub mod netlink;
+mod network;
 pub mod nft;
+pub mod nodes;
 pub mod services;
 mod settings;
 mod sysctl;
 
 pub use cidr::{Cidr, CidrError};
+pub use network::{Links, Network};
 pub use settings::{InstanceError, InstanceId, Settings};

@@ -60,10 +60,9 @@ fn serve(env: &dyn Fn(&str) -> Option<String>, stdin: &mut dyn Read, version: &m
     let config = NetworkConfig::parse(&input)?;
     version.clone_from(&config.cni_version);
     let call = Call::read(command, env)?;
-    let known = match config.kind.as_str() {
+    match config.kind.as_str() {
         PLUGIN => attach::serve(&call, &config),
         LOOPBACK => attach::serve_loopback(&call, &config),
         other => Err(CniError::new(Code::Config, format!("serve the plugin type `{other}`: it is {PLUGIN} or {LOOPBACK}"))),
-    };
-    known
+    }
 }

@@ -54,7 +54,7 @@ fn a_pod_asks_the_cluster_dns_at_its_service_address_by_udp_and_tcp() {
         "metadata": { "namespace": "kube-system", "name": "s", "labels": { "kubernetes.io/service-name": "kube-dns" } },
         "addressType": "IPv4", "endpoints": [{ "addresses": ["10.42.0.1"] }], "ports": ports(),
     }));
-    let plan = plan(&[service.clone()], &[slice], &irori.settings);
+    let plan = plan(std::slice::from_ref(&service), &[slice], &irori.settings);
     let kernel = Kernel::new(&irori.settings);
     let resolv_conf = |options: &str| {
         let path = irori.settings.data_dir.join(format!("resolv{}", options.len()));

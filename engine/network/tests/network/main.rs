@@ -4,5 +4,6 @@
 mod attach;
 mod dns;
 mod host;
+mod nodes;
 mod services;
 mod world;
