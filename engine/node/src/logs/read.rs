@@ -113,16 +113,15 @@ impl Reader {
             if let Some(file) = &mut current {
                 self.read_to_end(file).await?;
             }
-            if !same_file(current.as_ref(), log).await? {
-                // What was put aside is read to its end before the new file begins.
+            if let Some(next) = newer_file(current.as_ref(), log).await? {
+                // What was put aside may still get the lines that were under way.
                 if let Some(file) = &mut current {
+                    tokio::time::sleep(LAST_LINES).await;
                     self.read_to_end(file).await?;
                 }
                 self.pending.clear();
-                current = File::open(log).await.ok();
-                if current.is_some() {
-                    continue;
-                }
+                current = Some(next);
+                continue;
             }
             if last_round {
                 return Ok(());
@@ -285,19 +284,29 @@ async fn tail_offset(file: &mut File, wanted: u64) -> io::Result<(u64, u64)> {
     Ok((found + u64::from(size > 0), 0))
 }
 
-/// Whether the open file is the one at the path.
-async fn same_file(open: Option<&File>, path: &Path) -> io::Result<bool> {
-    let there = match tokio::fs::metadata(path).await {
-        Ok(meta) => Some((meta.dev(), meta.ino())),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => return Err(source),
-    };
+/// The file that follows the open one, if there is one; the oldest if the open one is not among them any more.
+async fn newer_file(open: Option<&File>, log: &Path) -> io::Result<Option<File>> {
     let open = match open {
         Some(file) => Some(file.metadata().await.map(|meta| (meta.dev(), meta.ino()))?),
         None => None,
     };
-    // Between rename and reopen there is nothing at the path: the open file is still the newest.
-    Ok(there.is_none() || there == open)
+    let mut first = None;
+    let mut passed = false;
+    for path in files(log)? {
+        let file = match File::open(&path).await {
+            Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let meta = file.metadata().await?;
+        if passed {
+            return Ok(Some(file));
+        }
+        passed = Some((meta.dev(), meta.ino())) == open;
+        if first.is_none() {
+            first = Some(file);
+        }
+    }
+    Ok(first.filter(|_| !passed))
 }
 
 #[cfg(test)]

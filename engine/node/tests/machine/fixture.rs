@@ -52,7 +52,7 @@ pub async fn on_a_machine<F: Future<Output = ()> + Send + 'static>(test: impl Fn
         log_dir: at("logs"),
         cni_bin_dir: at("cni/bin"),
         cni_conf_dir: at("cni/conf"),
-        log_limits: LogLimits { bytes_max: 100_000, files_max: 3, pause: Duration::ZERO },
+        log_limits: LogLimits { bytes_max: 400_000, files_max: 5, pause: Duration::ZERO },
         containerd: None,
         runc: None,
     };
