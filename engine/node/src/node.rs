@@ -51,8 +51,7 @@ impl Node {
         let capacity = capacity(&settings.folder);
         let machine = settings.machine(&capacity);
         let recorder = Recorder::new(client.clone(), "kubelet", Some(&settings.name), clock.clone(), &tasks);
-        let keeper =
-            Keeper::new(settings.clone(), client.clone(), &informers, runtime.clone(), clock.clone(), capacity);
+        let keeper = Keeper::new(settings.clone(), client.clone(), &informers, runtime.clone(), clock.clone(), capacity);
         let site = Site::new(settings, machine, runtime, client, informers, recorder, clock, tasks.clone());
         let shutdown = tasks.shutdown().clone();
         tasks.spawn("node-object", OnEnd::Fatal, async move {

@@ -254,7 +254,8 @@ fn empty_dir(value: &Value, _: &PodSpec) -> Option<String> {
 
 fn host_port(value: &Value, spec: &PodSpec) -> Option<String> {
     let port = value.as_i64().unwrap_or(0);
-    (port != 0 && spec.host_network != Some(true)).then(|| "hostPort without hostNetwork is not implemented by this node yet".to_owned())
+    (port != 0 && spec.host_network != Some(true))
+        .then(|| "hostPort without hostNetwork is not implemented by this node yet".to_owned())
 }
 
 fn unknown_resource(value: &Value, known: &[&str]) -> Option<String> {

@@ -164,7 +164,8 @@ impl Keeper {
             // A runtime that is away for a moment has not changed its version.
             let known = node.status.as_ref().and_then(|s| s.node_info.as_ref()).map(|i| i.container_runtime_version.clone());
             let known = known.and_then(|v| v.split_once("://").map(|(n, v)| (n.to_owned(), v.to_owned())));
-            facts.runtime = known.map(|(name, version)| crate::runtime::RuntimeVersion { name, version, api_version: String::new() });
+            facts.runtime =
+                known.map(|(name, version)| crate::runtime::RuntimeVersion { name, version, api_version: String::new() });
         }
         let wanted = object::status(&self.settings, &facts, &written);
         if object::is_written(&node, &wanted) {
@@ -180,9 +181,7 @@ impl Keeper {
             "leaseDurationSeconds": LEASE_SECONDS } });
         match leases.patch(&self.settings.name, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(_) => Ok(()),
-            Err(source) if source.is_not_found() => {
-                leases.create(&PostParams::default(), &self.lease()).await.map(|_| ())
-            }
+            Err(source) if source.is_not_found() => leases.create(&PostParams::default(), &self.lease()).await.map(|_| ()),
             Err(source) => Err(source),
         }
     }

@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 
 use irori_runtime::Timestamp;
 use k8s_openapi::{
-    api::core::v1::{DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo, Taint},
+    api::core::v1::{
+        DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
+    },
     apimachinery::pkg::{
         api::resource::Quantity,
         apis::meta::v1::{ObjectMeta, Time},
@@ -135,11 +137,17 @@ fn conditions(facts: &Facts, written: &[NodeCondition]) -> Vec<NodeCondition> {
 pub fn is_written(node: &Node, wanted: &NodeStatus) -> bool {
     let Some(status) = &node.status else { return false };
     let same = |c: &NodeCondition| {
-        status.conditions.iter().flatten().any(|w| w.type_ == c.type_ && w.status == c.status && w.reason == c.reason && w.message == c.message)
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .any(|w| w.type_ == c.type_ && w.status == c.status && w.reason == c.reason && w.message == c.message)
     };
     // The server writes quantities in its own form.
     let amounts = |map: &Option<BTreeMap<String, Quantity>>| -> Vec<Option<i64>> {
-        let of = |name| map.as_ref().and_then(|m| m.get(name)).and_then(|q: &Quantity| q.0.parse::<irori_api::quantity::Quantity>().ok());
+        let of = |name| {
+            map.as_ref().and_then(|m| m.get(name)).and_then(|q: &Quantity| q.0.parse::<irori_api::quantity::Quantity>().ok())
+        };
         ["cpu", "memory", "ephemeral-storage", "pods"].map(|name| of(name).map(|q| q.milli_value())).to_vec()
     };
     status.addresses == wanted.addresses

@@ -304,14 +304,7 @@ pub fn stop_run(slot: &mut Slot, deadline: Duration) {
     }
 }
 
-fn post_started(
-    life: &mut Life,
-    container: &str,
-    id: &ContainerId,
-    result: Result<(), String>,
-    now: Now,
-    tells: &mut Vec<Tell>,
-) {
+fn post_started(life: &mut Life, container: &str, id: &ContainerId, result: Result<(), String>, now: Now, tells: &mut Vec<Tell>) {
     let grace = life.spec().map_or(ORPHAN_GRACE, facts::spec_grace);
     let Some(slot) = life.slot_mut(container) else { return };
     let Instance::Running(run) = &mut slot.instance else { return };

@@ -144,16 +144,17 @@ mod tests {
         let limited = json!({ "name": "a", "resources": { "limits": { "memory": "64Mi", "cpu": "500m" } } });
         let free = json!({ "name": "b", "resources": { "requests": { "cpu": "250m" } } });
         let both = of_pod(&spec(json!({ "containers": [limited, limited] })), &MACHINE);
-        assert_eq!((both.memory_limit_bytes, both.cpu_limit_millis, both.cpu_request_millis), (Some(128 << 20), Some(1000), 1000));
+        assert_eq!(
+            (both.memory_limit_bytes, both.cpu_limit_millis, both.cpu_request_millis),
+            (Some(128 << 20), Some(1000), 1000)
+        );
         let half = of_pod(&spec(json!({ "containers": [limited, free] })), &MACHINE);
         assert_eq!((half.memory_limit_bytes, half.cpu_limit_millis, half.cpu_request_millis), (None, None, 750));
     }
 
     #[test]
     fn the_largest_init_container_counts_with_the_sidecars_before_it() {
-        let with = |name: &str, memory: &str, policy: Option<&str>| {
-            json!({ "name": name, "restartPolicy": policy, "resources": { "limits": { "memory": memory, "cpu": "1" } } })
-        };
+        let with = |name: &str, memory: &str, policy: Option<&str>| json!({ "name": name, "restartPolicy": policy, "resources": { "limits": { "memory": memory, "cpu": "1" } } });
         let pod = spec(json!({
             "initContainers": [with("side", "10Mi", Some("Always")), with("big", "100Mi", None)],
             "containers": [with("app", "20Mi", None)],
@@ -165,7 +166,8 @@ mod tests {
     fn resource_fields_round_up_and_fall_back_to_the_node() {
         let container: Container =
             serde_json::from_value(json!({ "name": "a", "resources": { "limits": { "cpu": "1500m" } } })).expect("a container");
-        let field = |resource: &str, divisor: &str| resource_field(&container, resource, Some(&Text(divisor.to_owned())), &MACHINE);
+        let field =
+            |resource: &str, divisor: &str| resource_field(&container, resource, Some(&Text(divisor.to_owned())), &MACHINE);
         assert_eq!(field("limits.cpu", "1").as_deref(), Some("2"));
         assert_eq!(field("limits.cpu", "1m").as_deref(), Some("1500"));
         assert_eq!(field("requests.cpu", "1m").as_deref(), Some("1500"));

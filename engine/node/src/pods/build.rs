@@ -121,7 +121,8 @@ fn security(spec: &PodSpec, container: &Container, image: &Image) -> Result<Cont
             (Some(_), _) => {}
             (None, "") => return Err(config_error("container has runAsNonRoot and image will run as root".to_owned())),
             (None, name) => {
-                let message = format!("container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root");
+                let message =
+                    format!("container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root");
                 return Err(config_error(message));
             }
         }

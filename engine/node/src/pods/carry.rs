@@ -20,7 +20,8 @@ use super::{
 use crate::{
     probes,
     runtime::{
-        ContainerId, ContainerState, ContainerStatus, LogOptions, Mount, PodRef, Propagation, RuntimeError, SandboxId, SandboxState,
+        ContainerId, ContainerState, ContainerStatus, LogOptions, Mount, PodRef, Propagation, RuntimeError, SandboxId,
+        SandboxState,
     },
     volumes::{
         PodFolder,
@@ -139,13 +140,14 @@ impl Hands {
     async fn create(&self, name: &str, attempt: u32, image: Image) -> Result<ContainerId, Failure> {
         let (object, container) = self.container_spec(name)?;
         let present = self.present.clone().ok_or_else(|| Failure::new("CreateContainerError", "there is no sandbox"))?;
-        let found = self.sources.find(&object, &sources::of_environment(&container)).await.map_err(|failure| {
-            Failure { reason: "CreateContainerConfigError".to_owned(), ..failure }
-        })?;
+        let found = self
+            .sources
+            .find(&object, &sources::of_environment(&container))
+            .await
+            .map_err(|failure| Failure { reason: "CreateContainerConfigError".to_owned(), ..failure })?;
         let place = Place { pod_ips: self.pod_ips(&object, &present), host_ips: self.site.host_ips() };
         let services = self.services(&object).await?;
-        let from =
-            env::Sources { pod: &object, found: &found, place: &place, machine: &self.site.machine, services };
+        let from = env::Sources { pod: &object, found: &found, place: &place, machine: &self.site.machine, services };
         let env = env::environment(&container, &from)?;
         let mounts = self.mounts(&object, &container, attempt, &env, &place).await?;
         let parts = ContainerParts { attempt, image, env, mounts };
@@ -193,7 +195,8 @@ impl Hands {
                 read_only: false,
                 propagation: Propagation::Private,
             };
-            let failed = |source: std::io::Error| Failure::new("CreateContainerConfigError", format!("write pod files: {source}"));
+            let failed =
+                |source: std::io::Error| Failure::new("CreateContainerConfigError", format!("write pod files: {source}"));
             if !has(&mounts, "/etc/hosts") {
                 let machine = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
                 let text = dns::etc_hosts(&pod, spec, &ips, &settings, &machine);
@@ -280,7 +283,11 @@ impl Hands {
     fn probe_target(&self, container: &Container) -> probes::Target {
         let present = self.present.as_ref();
         let host_network = self.object.as_ref().and_then(|o| o.spec.as_ref()).is_some_and(facts::host_network);
-        let ip = if host_network { self.site.settings.addresses.first().copied() } else { present.and_then(|p| p.ips.first().copied()) };
+        let ip = if host_network {
+            self.site.settings.addresses.first().copied()
+        } else {
+            present.and_then(|p| p.ips.first().copied())
+        };
         probes::Target { ip, ports: container.ports.clone().unwrap_or_default() }
     }
 

@@ -55,7 +55,12 @@ fn wanted(life: &Life, spec: &PodSpec) -> Vec<Wanted> {
     let (ready, reason, message) = containers_ready(life, spec, ended);
     all.push((CONTAINERS_READY, ready, reason.clone(), message.clone()));
     all.push(match missing_gate(life, spec).filter(|_| ready) {
-        Some(gate) => (READY, false, text("ReadinessGatesNotReady"), format!("corresponding condition of pod readiness gate \"{gate}\" does not exist or is not \"True\"")),
+        Some(gate) => (
+            READY,
+            false,
+            text("ReadinessGatesNotReady"),
+            format!("corresponding condition of pod readiness gate \"{gate}\" does not exist or is not \"True\""),
+        ),
         None => (READY, ready, reason, message),
     });
     all
@@ -76,7 +81,8 @@ fn containers_ready(life: &Life, spec: &PodSpec, ended: Option<&str>) -> (bool, 
 }
 
 fn is_incomplete_init(slot: &Slot) -> bool {
-    slot.role == Role::Init && slot.exit().is_none_or(|exit| exit.exit_code != 0) || slot.role == Role::Sidecar && slot.run().is_none()
+    slot.role == Role::Init && slot.exit().is_none_or(|exit| exit.exit_code != 0)
+        || slot.role == Role::Sidecar && slot.run().is_none()
 }
 
 /// `[one two]`, as people know it from other nodes.
@@ -97,4 +103,3 @@ fn missing_gate(life: &Life, spec: &PodSpec) -> Option<String> {
 pub fn holds(life: &Life, kind: &str) -> bool {
     life.conditions.get(kind).is_some_and(|condition| condition.status)
 }
-

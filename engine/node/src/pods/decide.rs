@@ -85,7 +85,10 @@ fn bring_up(life: &mut Life, spec: &PodSpec, now: Now, effects: &mut Vec<Effect>
         effects.push(Effect::PrepareVolumes);
     }
     if life.sandbox.present.as_ref().is_some_and(|present| !present.ready) {
-        return replace_sandbox(life, spec, now, effects);
+        replace_sandbox(life, spec, now, effects);
+        if life.sandbox.present.is_some() {
+            return;
+        }
     }
     if life.sandbox.present.is_none() && life.sandbox.work.is_due(now) {
         life.sandbox.work.begin();

@@ -59,7 +59,9 @@ pub fn etc_hosts(pod: &PodRef, spec: &PodSpec, ips: &[String], settings: &Settin
         text.push_str(machine);
     } else {
         text.push_str("# Written by irori for this pod.\n127.0.0.1\tlocalhost\n");
-        text.push_str("::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
+        text.push_str(
+            "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
+        );
         let hostname = super::build::hostname(pod, spec, settings);
         let full = spec.subdomain.as_deref().filter(|s| !s.is_empty());
         let full = full.map(|sub| format!("{hostname}.{sub}.{}.svc.{}", pod.namespace, settings.cluster_domain));

@@ -120,16 +120,49 @@ pub enum Event {
     Volumes(Result<(), Failure>),
     SandboxUp(Result<Present, Failure>),
     /// A sandbox is as said; `None` if the runtime does not know it.
-    SandboxSeen { id: SandboxId, ready: bool },
-    SandboxRemoval { id: SandboxId, removed: bool, result: Result<(), Failure> },
-    Image { container: String, result: Result<Image, Failure> },
-    Started { container: String, attempt: u32, result: Result<ContainerStatus, StartFailure> },
-    PostStarted { container: String, id: ContainerId, result: Result<(), String> },
+    SandboxSeen {
+        id: SandboxId,
+        ready: bool,
+    },
+    SandboxRemoval {
+        id: SandboxId,
+        removed: bool,
+        result: Result<(), Failure>,
+    },
+    Image {
+        container: String,
+        result: Result<Image, Failure>,
+    },
+    Started {
+        container: String,
+        attempt: u32,
+        result: Result<ContainerStatus, StartFailure>,
+    },
+    PostStarted {
+        container: String,
+        id: ContainerId,
+        result: Result<(), String>,
+    },
     /// How a container is; `None` if the runtime does not know it.
-    Seen { id: ContainerId, status: Option<ContainerStatus> },
-    Stopped { container: String, id: ContainerId, result: Result<(), Failure> },
-    Removed { id: ContainerId, result: Result<(), Failure> },
-    Probed { container: String, id: ContainerId, kind: ProbeKind, result: ProbeResult },
+    Seen {
+        id: ContainerId,
+        status: Option<ContainerStatus>,
+    },
+    Stopped {
+        container: String,
+        id: ContainerId,
+        result: Result<(), Failure>,
+    },
+    Removed {
+        id: ContainerId,
+        result: Result<(), Failure>,
+    },
+    Probed {
+        container: String,
+        id: ContainerId,
+        kind: ProbeKind,
+        result: ProbeResult,
+    },
     Cleaned(Result<(), Failure>),
     Deleted(Result<(), Failure>),
     /// Time has passed.

@@ -110,10 +110,7 @@ impl Env {
     }
 }
 
-fn whole(
-    source: &k8s_openapi::api::core::v1::EnvFromSource,
-    from: &Sources<'_>,
-) -> Result<Vec<(String, String)>, Failure> {
+fn whole(source: &k8s_openapi::api::core::v1::EnvFromSource, from: &Sources<'_>) -> Result<Vec<(String, String)>, Failure> {
     if let Some(reference) = &source.config_map_ref {
         let Some(map) = from.found.config_maps.get(&reference.name).cloned().flatten() else {
             return absent("configmap", &reference.name, reference.optional).map(|()| Vec::new());
@@ -233,10 +230,8 @@ fn of_service(name: &str, service: &Service) -> Vec<(String, String)> {
     let Some(first) = ports.first() else { return Vec::new() };
     let prefix = name.to_uppercase().replace(['-', '.'], "_");
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-    let mut vars = vec![
-        (format!("{prefix}_SERVICE_HOST"), ip.to_owned()),
-        (format!("{prefix}_SERVICE_PORT"), first.port.to_string()),
-    ];
+    let mut vars =
+        vec![(format!("{prefix}_SERVICE_HOST"), ip.to_owned()), (format!("{prefix}_SERVICE_PORT"), first.port.to_string())];
     for port in ports.iter().filter(|port| port.name.as_deref().is_some_and(|name| !name.is_empty())) {
         let name = port.name.as_deref().unwrap_or_default().to_uppercase().replace('-', "_");
         vars.push((format!("{prefix}_SERVICE_PORT_{name}"), port.port.to_string()));

@@ -28,7 +28,8 @@ pub fn drive(life: &mut Life, spec: &PodSpec, now: Now, effects: &mut Vec<Effect
                 continue;
             }
             state.busy = true;
-            state.next = now.mono + facts::seconds(probe.period_seconds.map(i64::from), 10).max(std::time::Duration::from_secs(1));
+            state.next =
+                now.mono + facts::seconds(probe.period_seconds.map(i64::from), 10).max(std::time::Duration::from_secs(1));
             effects.push(Effect::Probe { container: slot.name.clone(), id: run.id.clone(), kind });
         }
     }

@@ -9,10 +9,7 @@ use super::{
     effect::{Failure, Image},
     facts,
 };
-use crate::{
-    runtime::PullAuth,
-    volumes::sources::References,
-};
+use crate::{runtime::PullAuth, volumes::sources::References};
 
 impl Hands {
     pub async fn ensure_image(self, name: String) -> Result<Image, Failure> {
@@ -81,9 +78,13 @@ impl Hands {
         let references = References { secrets: names.clone(), ..References::default() };
         // A secret that is missing is no reason not to try without it.
         let Ok(found) = self.sources.find(object, &references).await else { return Vec::new() };
-        let missing: Vec<&str> = names.iter().filter(|n| found.secrets.get(*n).cloned().flatten().is_none()).map(String::as_str).collect();
+        let missing: Vec<&str> =
+            names.iter().filter(|n| found.secrets.get(*n).cloned().flatten().is_none()).map(String::as_str).collect();
         if !missing.is_empty() {
-            let message = format!("Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.", missing.join(", "));
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
             self.tell(true, "FailedToRetrieveImagePullSecret", message, None);
         }
         found.secrets.values().flatten().flat_map(|secret| auths(secret, reference)).collect()
@@ -139,7 +140,8 @@ fn fits(key: &str, reference: &str) -> bool {
 fn auth(entry: &Value) -> PullAuth {
     use base64::Engine;
     let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-    let joined = base64::engine::general_purpose::STANDARD.decode(text("auth")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let joined =
+        base64::engine::general_purpose::STANDARD.decode(text("auth")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let (username, password) = match joined.as_deref().and_then(|joined| joined.split_once(':')) {
         Some((user, password)) => (user.to_owned(), password.to_owned()),
         None => (text("username"), text("password")),

@@ -75,3 +75,6 @@ pub fn active_deadline(life: &Life, now: Now) -> Option<Duration> {
     let age = Duration::try_from(now.wall.duration_since(life.start_time?)).unwrap_or(Duration::ZERO);
     Some(now.mono + limit.saturating_sub(age))
 }
+
+#[cfg(test)]
+mod tests;

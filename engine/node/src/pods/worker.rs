@@ -43,9 +43,14 @@ pub enum Message {
     Pod(Arc<Pod>),
     Gone,
     /// What the runtime's lists have of this pod.
-    Listed { sandboxes: Vec<SandboxStatus>, containers: Vec<ContainerStatus> },
+    Listed {
+        sandboxes: Vec<SandboxStatus>,
+        containers: Vec<ContainerStatus>,
+    },
     /// Something happened to a container or sandbox of this pod.
-    Look { id: String },
+    Look {
+        id: String,
+    },
 }
 
 enum Done {
@@ -86,8 +91,7 @@ struct Refresh {
 impl Worker {
     pub fn new(site: Arc<Site>, pod: PodRef, inbox: mpsc::Receiver<Message>) -> Self {
         let (sender, new_changes) = mpsc::unbounded_channel();
-        let sources =
-            PodSources::new(pod.clone(), site.client.clone(), site.informers.clone(), site.clock.clone(), sender);
+        let sources = PodSources::new(pod.clone(), site.client.clone(), site.informers.clone(), site.clock.clone(), sender);
         Self {
             life: Life::new(pod.clone()),
             site,
@@ -199,9 +203,8 @@ impl Worker {
 
     /// What is younger than the list is asked for by itself.
     fn look_at_unlisted(&mut self, observed: &Observed) {
-        let listed = |id: &str| {
-            observed.containers.iter().any(|c| c.id.0 == id) || observed.sandboxes.iter().any(|s| s.id.0 == id)
-        };
+        let listed =
+            |id: &str| observed.containers.iter().any(|c| c.id.0 == id) || observed.sandboxes.iter().any(|s| s.id.0 == id);
         let runs = self.life.slots.iter().filter_map(|slot| slot.run()).map(|run| run.id.0.clone());
         let present = self.life.sandbox.present.iter().map(|present| present.id.0.clone());
         let unlisted: Vec<String> = runs.chain(present).filter(|id| !listed(id)).collect();

@@ -69,7 +69,13 @@ fn rustls_pki_types_name(host: &str) -> Result<rustls::pki_types::ServerName<'st
     rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())
 }
 
-fn request(action: &HTTPGetAction, host: &str, port: u16, path: &str, agent: &str) -> Result<Request<Empty<bytes::Bytes>>, String> {
+fn request(
+    action: &HTTPGetAction,
+    host: &str,
+    port: u16,
+    path: &str,
+    agent: &str,
+) -> Result<Request<Empty<bytes::Bytes>>, String> {
     let mut request = Request::get(path).body(Empty::new()).map_err(|e| e.to_string())?;
     let headers = request.headers_mut();
     for given in action.http_headers.iter().flatten() {

@@ -10,10 +10,7 @@ use k8s_openapi::{
 };
 
 use crate::{
-    pods::{
-        effect::ProbeResult,
-        site::Site,
-    },
+    pods::{effect::ProbeResult, site::Site},
     runtime::{ContainerId, RuntimeError},
 };
 

@@ -44,9 +44,8 @@ fn phase(life: &Life, spec: &PodSpec) -> &'static str {
     if let Some(ended) = ended_phase(life, spec) {
         return ended;
     }
-    let never_ran = |slot: &crate::pods::life::Slot| {
-        matches!(slot.instance, Instance::None | Instance::Starting) && slot.last.is_none()
-    };
+    let never_ran =
+        |slot: &crate::pods::life::Slot| matches!(slot.instance, Instance::None | Instance::Starting) && slot.last.is_none();
     if life.slots.iter().filter(|slot| slot.role == Role::App).any(never_ran) { "Pending" } else { "Running" }
 }
 

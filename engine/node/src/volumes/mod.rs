@@ -18,11 +18,7 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume, VolumeMount};
 
 use crate::{
-    pods::{
-        amounts::Machine,
-        effect::Failure,
-        env,
-    },
+    pods::{amounts::Machine, effect::Failure, env},
     runtime::{Mount, Propagation},
 };
 use payload::Found;
@@ -73,8 +69,9 @@ impl PodFolder {
         let at = |source: &io::Error| failed(&format!("MountVolume.SetUp failed for volume \"{}\"", volume.name), source);
         let path = self.volume(&volume.name);
         if let Some(files) = payload::payload(volume, pod, found, machine) {
-            let files = files.map_err(|f| {
-                Failure { message: format!("MountVolume.SetUp failed for volume \"{}\" : {}", volume.name, f.message), ..f }
+            let files = files.map_err(|f| Failure {
+                message: format!("MountVolume.SetUp failed for volume \"{}\" : {}", volume.name, f.message),
+                ..f
             })?;
             if payload::is_secret(volume) {
                 mounts::ensure_tmpfs(&path, None, 0o755).map_err(|e| at(&e))?;

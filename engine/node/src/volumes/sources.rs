@@ -141,9 +141,10 @@ impl PodSources {
         {
             return Ok(token.text.clone());
         }
-        let token = self.request(pod, key, now).await.map_err(|source| {
-            Failure::new("FailedMount", format!("failed to fetch token: {source}"))
-        })?;
+        let token = self
+            .request(pod, key, now)
+            .await
+            .map_err(|source| Failure::new("FailedMount", format!("failed to fetch token: {source}")))?;
         let text = token.text.clone();
         self.held.lock().expect("no holder of this lock panics").tokens.insert(key.clone(), token);
         Ok(text)

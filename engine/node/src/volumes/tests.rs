@@ -58,7 +58,10 @@ fn the_usual_api_access_volume_is_made_in_memory_and_for_its_user_only() {
         "volumes": [{ "name": "access", "projected": { "defaultMode": 420, "sources": sources } }],
     }));
     room.prepare(&pod).expect("prepared");
-    assert_eq!((room.read("access/token"), room.read("access/ca.crt"), room.read("access/namespace")), ("token!".into(), "1".into(), "shop".into()));
+    assert_eq!(
+        (room.read("access/token"), room.read("access/ca.crt"), room.read("access/namespace")),
+        ("token!".into(), "1".into(), "shop".into())
+    );
     let meta = fs::metadata(room.0.path().join("u1/volumes/access/token")).expect("there");
     assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o600, 1000));
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read");
@@ -104,7 +107,14 @@ fn mounts_follow_the_container_and_files_of_the_api_are_read_only() {
     let env = vec![("WHO".to_owned(), "me".to_owned())];
     let mounts = room.folder().mounts(spec, &spec.containers[0], &env).expect("mounts");
     let short: Vec<_> = mounts.iter().map(|m| (m.container_path.as_str(), m.read_only, m.propagation)).collect();
-    assert_eq!(short, [("/etc/app", true, Propagation::Private), ("/data", false, Propagation::Private), ("/host", false, Propagation::HostToContainer)]);
+    assert_eq!(
+        short,
+        [
+            ("/etc/app", true, Propagation::Private),
+            ("/data", false, Propagation::Private),
+            ("/host", false, Propagation::HostToContainer)
+        ]
+    );
     fs::write(mounts[1].host_path.join("f"), "x").expect("written");
     assert_eq!(room.read("e/x/me/f"), "x");
     assert!(room.folder().mounts(spec, &spec.containers[0], &[]).is_err(), "a variable that is not set is no path");

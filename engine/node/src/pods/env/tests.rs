@@ -40,8 +40,14 @@ fn later_sources_overrule_earlier_ones_and_may_refer_to_them() {
             { "name": "O", "valueFrom": { "configMapKeyRef": { "name": "m", "key": "none", "optional": true } } },
         ] }));
     let expected = [
-        ("A", "own"), ("M_b", "c"), ("M_k", "v"), ("B", "own-v-$(NOPE)-$(A)"), ("IP", "10.42.0.5"), ("IPS", "10.42.0.5,fd00::5"),
-        ("L", "we\"b"), ("P", "secret"),
+        ("A", "own"),
+        ("M_b", "c"),
+        ("M_k", "v"),
+        ("B", "own-v-$(NOPE)-$(A)"),
+        ("IP", "10.42.0.5"),
+        ("IPS", "10.42.0.5,fd00::5"),
+        ("L", "we\"b"),
+        ("P", "secret"),
     ];
     assert_eq!(env.expect("an environment"), pairs(&expected));
 }
@@ -65,14 +71,21 @@ fn labels_are_shown_as_quoted_lines() {
 fn services_are_named_with_host_port_and_links() {
     let service = |namespace: &str, name: &str, ip: &str| -> Service {
         let ports = json!([{ "name": "https", "port": 443, "protocol": "TCP" }]);
-        serde_json::from_value(json!({ "metadata": { "name": name, "namespace": namespace }, "spec": { "clusterIP": ip, "ports": ports } }))
-            .expect("a service")
+        serde_json::from_value(
+            json!({ "metadata": { "name": name, "namespace": namespace }, "spec": { "clusterIP": ip, "ports": ports } }),
+        )
+        .expect("a service")
     };
-    let all = [service("default", "kubernetes", "10.96.0.1"), service("shop", "my-db", "10.96.0.7"), service("other", "x", "10.96.0.8"), service("shop", "headless", "None")];
+    let all = [
+        service("default", "kubernetes", "10.96.0.1"),
+        service("shop", "my-db", "10.96.0.7"),
+        service("other", "x", "10.96.0.8"),
+        service("shop", "headless", "None"),
+    ];
     let vars = services(all.iter(), "shop", true);
     assert!(vars.contains(&("KUBERNETES_SERVICE_HOST".to_owned(), "10.96.0.1".to_owned())));
     assert!(vars.contains(&("MY_DB_SERVICE_PORT_HTTPS".to_owned(), "443".to_owned())));
     assert!(vars.contains(&("MY_DB_PORT_443_TCP".to_owned(), "tcp://10.96.0.7:443".to_owned())));
-    assert_eq!(vars.len(), 14);
-    assert_eq!(services(all.iter(), "shop", false).len(), 7);
+    assert_eq!(vars.len(), 16);
+    assert_eq!(services(all.iter(), "shop", false).len(), 8);
 }
