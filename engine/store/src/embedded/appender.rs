@@ -51,9 +51,8 @@ impl Appender {
         let offset = self.active.end();
         self.active.place.seal(frame, FrameKind::Commits, offset);
         if let Err(source) = self.active.file.write_at(offset, frame) {
-            // The refusal is only true once the part that was written can not come back after a crash.
-            let file = &self.active.file;
-            let undone = is_full(&source) && file.truncate(offset).and_then(|()| file.sync_data()).is_ok();
+            // Whether the truncation outlasts a crash does not matter: a frame that is not whole is never taken for commits.
+            let undone = is_full(&source) && self.active.file.truncate(offset).is_ok();
             return Err(if undone { AppendError::Full } else { AppendError::Broken { doing: "write the log", source } });
         }
         self.active.file.sync_data().map_err(|source| AppendError::Broken { doing: "sync the log", source })?;
