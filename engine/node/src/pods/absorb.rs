@@ -35,7 +35,7 @@ pub const CRASH_FORGET: Duration = Duration::from_secs(600);
 pub fn absorb(life: &mut Life, event: Event, now: Now) -> Vec<Tell> {
     let mut tells = Vec::new();
     match event {
-        Event::Pod(object) => pod(life, object, now),
+        Event::Pod(object) => pod(life, object, now, &mut tells),
         Event::Gone => gone(life, now),
         Event::Observed(observed) => adopt::observed(life, observed, now),
         Event::SourcesChanged => sources_changed(life, now),
@@ -76,10 +76,14 @@ fn normal(reason: &'static str, message: String, container: Option<&str>) -> Tel
     Tell { warning: false, reason, message, container: container.map(str::to_owned) }
 }
 
-fn pod(life: &mut Life, object: Arc<Pod>, now: Now) {
+fn pod(life: &mut Life, object: Arc<Pod>, now: Now, tells: &mut Vec<Tell>) {
     let first = life.object.is_none();
     if first {
         life.refusals = refusal::check(&object);
+        if !life.refusals.is_empty() && facts::deletion_grace(&object).is_none() {
+            let all: Vec<String> = life.refusals.iter().map(ToString::to_string).collect();
+            tells.push(warning("NotImplemented", all.join("; "), None));
+        }
         if let Some(spec) = &object.spec {
             life.slots = facts::containers(spec).map(|(role, c)| Slot::new(&c.name, role)).collect();
         }
