@@ -31,4 +31,4 @@ pub use patch::{PatchError, PatchKind, apply_patch};
 pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_create, prepare_update, strategy};
 pub use print::{human_duration, table_cells, table_columns};
 pub use scale::{read_scale, write_scale};
-pub use validate::{validate_create, validate_update};
+pub use validate::{validate_create, validate_scale, validate_update};

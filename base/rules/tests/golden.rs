@@ -3,6 +3,8 @@
 mod recording;
 #[path = "golden/create.rs"]
 mod create;
+#[path = "golden/validate.rs"]
+mod validate;
 #[path = "golden/table.rs"]
 mod table;
 #[path = "golden/refuse.rs"]

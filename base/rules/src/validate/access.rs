@@ -1,0 +1,171 @@
+//! RBAC, certificate requests, leases.
+use base64::{Engine, engine::general_purpose::STANDARD};
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    names,
+};
+use serde_json::Value;
+
+use super::{check, selector};
+use crate::tree::{get, int, items, text};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
+    match kind {
+        "Role" | "ClusterRole" => role(kind, object, errors),
+        "RoleBinding" | "ClusterRoleBinding" => binding(kind, object, errors),
+        "CertificateSigningRequest" => request(object, errors),
+        "Lease" => lease(object, errors),
+        _ => {}
+    }
+}
+
+fn role(kind: &str, object: &Value, errors: &mut ErrorList) {
+    for (i, rule) in items(object, &["rules"]).iter().enumerate() {
+        let at = FieldPath::new("rules").index(i);
+        if items(rule, &["verbs"]).is_empty() {
+            errors.required(at.child("verbs"), "verbs must contain at least one value");
+        }
+        let urls = items(rule, &["nonResourceURLs"]);
+        let (groups, resources) = (items(rule, &["apiGroups"]), items(rule, &["resources"]));
+        if !urls.is_empty() {
+            if kind == "Role" {
+                errors.invalid(at.child("nonResourceURLs"), Value::Array(urls.to_vec()), "namespaced rules cannot apply to non-resource URLs");
+            }
+            if !groups.is_empty() || !resources.is_empty() || !items(rule, &["resourceNames"]).is_empty() {
+                errors.invalid(at.child("nonResourceURLs"), Value::Array(urls.to_vec()), "rules cannot apply to both regular resources and non-resource URLs");
+            }
+            continue;
+        }
+        if groups.is_empty() {
+            errors.required(at.child("apiGroups"), "resource rules must supply at least one api group");
+        }
+        if resources.is_empty() {
+            errors.required(at.child("resources"), "resource rules must supply at least one resource");
+        }
+    }
+    if let Some(aggregation) = get(object, &["aggregationRule"]) {
+        let at = FieldPath::new("aggregationRule").child("clusterRoleSelectors");
+        let selectors = items(aggregation, &["clusterRoleSelectors"]);
+        if selectors.is_empty() {
+            errors.required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+        } else {
+            for (i, one) in selectors.iter().enumerate() {
+                selector::label_selector(Some(one), &at.index(i), errors);
+            }
+        }
+    }
+}
+
+fn binding(kind: &str, object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("roleRef");
+    if text(object, &["roleRef", "apiGroup"]) != RBAC {
+        errors.not_supported(at.child("apiGroup"), text(object, &["roleRef", "apiGroup"]), &[RBAC]);
+    }
+    let kinds: &[&str] = if kind == "RoleBinding" { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let given = text(object, &["roleRef", "kind"]);
+    if !kinds.contains(&given) {
+        errors.not_supported(at.child("kind"), given, kinds);
+    }
+    let name = text(object, &["roleRef", "name"]);
+    if name.is_empty() {
+        errors.required(at.child("name"), "");
+    } else {
+        errors.invalid_each(&at.child("name"), name, names::path_segment(name));
+    }
+    for (i, subject) in items(object, &["subjects"]).iter().enumerate() {
+        let at = FieldPath::new("subjects").index(i);
+        let name = text(subject, &["name"]);
+        if name.is_empty() {
+            errors.required(at.child("name"), "");
+        }
+        let group = text(subject, &["apiGroup"]);
+        match text(subject, &["kind"]) {
+            "ServiceAccount" => {
+                if !name.is_empty() {
+                    errors.invalid_each(&at.child("name"), name, names::dns_subdomain(name));
+                }
+                if !group.is_empty() {
+                    errors.not_supported(at.child("apiGroup"), group, &[""]);
+                }
+                if text(subject, &["namespace"]).is_empty() {
+                    errors.required(at.child("namespace"), "");
+                }
+            }
+            "User" | "Group" if group != RBAC => errors.not_supported(at.child("apiGroup"), group, &[RBAC]),
+            "User" | "Group" => {}
+            other => errors.not_supported(at.child("kind"), other, &["ServiceAccount", "User", "Group"]),
+        }
+    }
+}
+
+fn request(object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec");
+    let bytes = STANDARD.decode(text(object, &["spec", "request"])).unwrap_or_default();
+    let pem = String::from_utf8_lossy(&bytes);
+    if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") || !pem.contains("-----END CERTIFICATE REQUEST-----") {
+        let shown = text(object, &["spec", "request"]);
+        errors.invalid(at.child("request"), shown, "PEM block type must be CERTIFICATE REQUEST");
+    }
+    let usages = items(object, &["spec", "usages"]);
+    if usages.is_empty() {
+        errors.required(at.child("usages"), "");
+    }
+    const KNOWN: &[&str] = &[
+        "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only",
+        "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
+        "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping",
+    ];
+    for (i, usage) in usages.iter().filter_map(Value::as_str).enumerate() {
+        if !KNOWN.contains(&usage) {
+            errors.not_supported(at.child("usages").index(i), usage, KNOWN);
+        } else if usages[..i].iter().any(|u| u == usage) {
+            errors.duplicate(at.child("usages").index(i), usage);
+        }
+    }
+    signer(text(object, &["spec", "signerName"]), &at.child("signerName"), errors);
+    if let Some(seconds) = int(object, &["spec", "expirationSeconds"]).filter(|s| *s < 600) {
+        errors.invalid(at.child("expirationSeconds"), seconds, "may not specify a duration less than 600 seconds (10 minutes)");
+    }
+}
+
+fn signer(name: &str, at: &FieldPath, errors: &mut ErrorList) {
+    const FORM: &str = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+    if name.is_empty() {
+        errors.required(at.clone(), "");
+        return;
+    }
+    let Some((domain, path)) = name.split_once('/').filter(|(_, path)| !path.contains('/')) else {
+        errors.invalid(at.clone(), name, FORM);
+        return;
+    };
+    if !names::dns_subdomain(domain).is_empty() || !domain.contains('.') {
+        for why in names::dns_subdomain(domain) {
+            errors.invalid(at.clone(), domain, format!("validating label {domain:?}: {why}"));
+        }
+        if !domain.contains('.') {
+            errors.invalid(at.clone(), domain, "should be a domain with at least two segments separated by dots");
+        }
+    }
+    for why in names::dns_subdomain(path) {
+        errors.invalid(at.clone(), path, format!("validating label {path:?}: {why}"));
+    }
+    if name.len() > 571 {
+        errors.too_long(at.clone(), 571);
+    }
+}
+
+fn lease(object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec");
+    if let Some(seconds) = int(object, &["spec", "leaseDurationSeconds"]).filter(|s| *s <= 0) {
+        errors.invalid(at.child("leaseDurationSeconds"), seconds, "must be greater than 0");
+    }
+    if let Some(n) = int(object, &["spec", "leaseTransitions"]).filter(|n| *n < 0) {
+        errors.invalid(at.child("leaseTransitions"), n, "must be greater than or equal to 0");
+    }
+    if get(object, &["spec", "holderIdentity"]).is_some_and(|h| h == "") {
+        errors.invalid(at.child("holderIdentity"), "", "must not be empty");
+    }
+    let _ = check::required;
+}

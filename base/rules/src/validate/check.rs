@@ -1,0 +1,151 @@
+//! Checks that many kinds share. Paths are below `at`; absent values pass unless said otherwise.
+use irori_api::field::{ErrorList, FieldPath, Wrong};
+use serde_json::Value;
+
+use crate::tree::{get, int, text};
+
+/// The path of a field below another.
+pub fn below(at: &FieldPath, path: &[&str]) -> FieldPath {
+    path.iter().fold(at.clone(), |at, name| at.child(name))
+}
+
+/// A text that has to be there.
+pub fn required(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str]) -> bool {
+    let missing = text(object, path).is_empty();
+    if missing {
+        errors.required(below(at, path), "");
+    }
+    !missing
+}
+
+/// A number that may not be negative.
+pub fn not_negative(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str]) {
+    if let Some(n) = int(object, path).filter(|n| *n < 0) {
+        errors.invalid(below(at, path), n, "must be greater than or equal to 0");
+    }
+}
+
+/// A number within limits.
+pub fn between(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str], least: i64, most: i64) {
+    if let Some(n) = int(object, path).filter(|n| !(least..=most).contains(n)) {
+        errors.invalid(below(at, path), n, format!("must be between {least} and {most}, inclusive"));
+    }
+}
+
+/// A text out of a set, told in the given order.
+pub fn one_of(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str], known: &[&str]) {
+    let Some(value) = get(object, path).filter(|v| !v.is_null()) else { return };
+    let given = value.as_str().unwrap_or("");
+    if !known.contains(&given) {
+        errors.not_supported(below(at, path), value.clone(), known);
+    }
+}
+
+/// The same, where an absent or empty text is missing.
+pub fn required_one_of(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str], known: &[&str]) {
+    if required(errors, object, at, path) {
+        one_of(errors, object, at, path, known);
+    }
+}
+
+/// A text held to a validator of `irori_api::names`, if there is one.
+pub fn name(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str], rule: fn(&str) -> Vec<String>) {
+    let given = text(object, path);
+    if !given.is_empty() {
+        errors.invalid_each(&below(at, path), given, rule(given));
+    }
+}
+
+/// A text that has to be there and is held to a validator.
+pub fn required_name(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str], rule: fn(&str) -> Vec<String>) {
+    if required(errors, object, at, path) {
+        name(errors, object, at, path, rule);
+    }
+}
+
+/// A field that may not be changed.
+pub fn immutable(errors: &mut ErrorList, new: &Value, old: &Value, at: &FieldPath, path: &[&str]) {
+    let (was, is) = (get(old, path), get(new, path));
+    if !crate::tree::same(was, is) {
+        errors.push(irori_api::field::FieldError::new(
+            below(at, path),
+            Wrong::Invalid,
+            is.cloned().unwrap_or(Value::Null),
+            "field is immutable",
+        ));
+    }
+}
+
+/// A port: a number within range or a name with a letter in it.
+pub fn port(errors: &mut ErrorList, value: Option<&Value>, at: &FieldPath) {
+    match value {
+        Some(Value::String(name)) => errors.invalid_each(at, name.as_str(), irori_api::names::port_name(name)),
+        Some(Value::Number(n)) => {
+            let n = n.as_i64().unwrap_or(0);
+            errors.invalid_each(at, n, irori_api::names::port_number(n));
+        }
+        _ => errors.invalid_each(at, 0, irori_api::names::port_number(0)),
+    }
+}
+
+/// An address of either family.
+pub fn ip(errors: &mut ErrorList, given: &str, at: FieldPath) {
+    if given.parse::<std::net::IpAddr>().is_err() {
+        errors.invalid(at, given, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+    }
+}
+
+/// A network with its prefix length.
+pub fn cidr(errors: &mut ErrorList, given: &str, at: FieldPath) {
+    if parse_cidr(given).is_none() {
+        errors.invalid(at, given, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    }
+}
+
+/// The address and prefix length of a network.
+pub fn parse_cidr(given: &str) -> Option<(std::net::IpAddr, u8)> {
+    let (address, bits) = given.split_once('/')?;
+    let address: std::net::IpAddr = address.parse().ok()?;
+    let bits: u8 = bits.parse().ok().filter(|_| !bits.starts_with('+'))?;
+    (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, bits))
+}
+
+/// `5` or `30%`, not negative.
+pub fn amount_or_percent(errors: &mut ErrorList, value: Option<&Value>, at: &FieldPath) {
+    match value {
+        Some(Value::String(text)) => {
+            let digits = text.strip_suffix('%').unwrap_or("");
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                errors.invalid(
+                    at.clone(),
+                    text.as_str(),
+                    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+                );
+            }
+        }
+        Some(Value::Number(n)) if n.as_i64().unwrap_or(0) < 0 => {
+            errors.invalid(at.clone(), n.as_i64().unwrap_or(0), "must be greater than or equal to 0");
+        }
+        _ => {}
+    }
+}
+
+/// The percentage of a value such as `30%`.
+pub fn percent(value: Option<&Value>) -> Option<i64> {
+    value?.as_str()?.strip_suffix('%')?.parse().ok()
+}
+
+/// Objects of a list that carry the same key twice.
+pub fn duplicates<'a>(errors: &mut ErrorList, items: &'a [Value], at: &FieldPath, field: &str) {
+    let mut seen: Vec<&'a str> = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let key = text(item, &[field]);
+        if key.is_empty() {
+            continue;
+        }
+        if seen.contains(&key) {
+            errors.duplicate(at.index(i).child(field), key);
+        }
+        seen.push(key);
+    }
+}

@@ -1,0 +1,297 @@
+//! What an update may not change.
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    row::Row,
+};
+use serde_json::Value;
+
+use super::check;
+use crate::{
+    prepare::Part,
+    tree::{flag, get, int, items, items_mut, remove, same, set, text},
+};
+
+pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
+    let root = FieldPath::root();
+    let fixed = |errors: &mut ErrorList, paths: &[&[&str]]| {
+        for path in paths {
+            check::immutable(errors, new, old, &root, path);
+        }
+    };
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("", "Pod") => pod(new, old, part, errors),
+        ("", "ConfigMap") if flag(old, &["immutable"]) => locked(new, old, &["data", "binaryData"], errors),
+        ("", "Secret") => {
+            fixed(errors, &[&["type"]]);
+            if flag(old, &["immutable"]) {
+                locked(new, old, &["data"], errors);
+            }
+        }
+        ("", "Service") => service(new, old, errors),
+        ("", "PersistentVolumeClaim") => claim(new, old, errors),
+        ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => fixed(errors, &[&["spec", "selector"]]),
+        ("apps", "StatefulSet") => stateful_set(new, old, errors),
+        ("apps", "ControllerRevision") => fixed(errors, &[&["data"]]),
+        ("batch", "Job") => job(new, old, errors),
+        ("discovery.k8s.io", "EndpointSlice") => fixed(errors, &[&["addressType"]]),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            let (was, is) = (get(old, &["roleRef"]), get(new, &["roleRef"]));
+            if was != is {
+                errors.invalid(FieldPath::new("roleRef"), is.cloned().unwrap_or(Value::Null), "cannot change roleRef");
+            }
+        }
+        ("scheduling.k8s.io", "PriorityClass") => {
+            if int(new, &["value"]) != int(old, &["value"]) {
+                errors.forbidden(FieldPath::new("value"), "may not be changed in an update.");
+            }
+            fixed(errors, &[&["preemptionPolicy"]]);
+        }
+        ("storage.k8s.io", "StorageClass") => {
+            for (field, why) in [
+                ("parameters", "updates to parameters are forbidden."),
+                ("provisioner", "updates to provisioner are forbidden."),
+                ("reclaimPolicy", "updates to reclaimPolicy are forbidden."),
+            ] {
+                if !same(get(new, &[field]), get(old, &[field])) {
+                    errors.forbidden(FieldPath::new(field), why);
+                }
+            }
+            fixed(errors, &[&["volumeBindingMode"]]);
+        }
+        ("storage.k8s.io", "VolumeAttributesClass") => {
+            for (field, why) in [("driverName", "updates to driverName are forbidden."), ("parameters", "updates to parameters are forbidden.")] {
+                if !same(get(new, &[field]), get(old, &[field])) {
+                    errors.forbidden(FieldPath::new(field), why);
+                }
+            }
+        }
+        ("node.k8s.io", "RuntimeClass") => fixed(errors, &[&["handler"]]),
+        ("networking.k8s.io", "IngressClass") => fixed(errors, &[&["spec", "controller"]]),
+        ("networking.k8s.io", "IPAddress") => fixed(errors, &[&["spec", "parentRef"]]),
+        ("storage.k8s.io", "VolumeAttachment") => fixed(errors, &[&["spec"]]),
+        ("storage.k8s.io", "CSIStorageCapacity") => fixed(errors, &[&["nodeTopology"], &["storageClassName"]]),
+        ("resource.k8s.io", "ResourceClaim" | "ResourceClaimTemplate") => fixed(errors, &[&["spec"]]),
+        _ => {}
+    }
+}
+
+/// An object that has made itself immutable.
+fn locked(new: &Value, old: &Value, fields: &[&str], errors: &mut ErrorList) {
+    const WHY: &str = "field is immutable when `immutable` is set";
+    if !flag(new, &["immutable"]) {
+        errors.forbidden(FieldPath::new("immutable"), WHY);
+    }
+    for field in fields {
+        if !same(get(new, &[field]), get(old, &[field])) {
+            errors.forbidden(FieldPath::new(field), WHY);
+        }
+    }
+}
+
+const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
+                   `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
+                   `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec");
+    if part == Part::Sub("resize") {
+        return;
+    }
+    if part == Part::Sub("ephemeralcontainers") {
+        let (is, was) = (items(new, &["spec", "ephemeralContainers"]), items(old, &["spec", "ephemeralContainers"]));
+        let path = at.child("ephemeralContainers");
+        for (i, container) in was.iter().enumerate() {
+            match is.iter().find(|c| text(c, &["name"]) == text(container, &["name"])) {
+                None => errors.forbidden(path.clone(), format!("existing ephemeral containers {:?} may not be removed\n", text(container, &["name"]))),
+                Some(kept) if kept != container => {
+                    errors.forbidden(path.clone(), format!("existing ephemeral containers {:?} may not be changed\n", text(container, &["name"])));
+                    let _ = i;
+                }
+                Some(_) => {}
+            }
+        }
+        return;
+    }
+    for list in ["containers", "initContainers"] {
+        if items(new, &["spec", list]).len() != items(old, &["spec", list]).len() {
+            errors.forbidden(at.child(list), "pod updates may not add or remove containers");
+            return;
+        }
+    }
+    deadline(new, old, &at, errors);
+    let gates = |v: &Value| -> Vec<String> { items(v, &["spec", "schedulingGates"]).iter().map(|g| text(g, &["name"]).to_owned()).collect() };
+    let (is, was) = (gates(new), gates(old));
+    for added in is.iter().filter(|gate| !was.contains(gate)) {
+        errors.forbidden(at.child("schedulingGates"), format!("only deletion is allowed, but found new scheduling gate '{added}'"));
+    }
+    tolerations(new, old, &at, errors);
+    if !errors.is_empty() {
+        return;
+    }
+    // What may change is taken from the old pod; what then still differs may not.
+    let mut munged = get(new, &["spec"]).cloned().unwrap_or(Value::Null);
+    let before = get(old, &["spec"]).cloned().unwrap_or(Value::Null);
+    for list in ["containers", "initContainers"] {
+        let images: Vec<Option<Value>> = items(&before, &[list]).iter().map(|c| get(c, &["image"]).cloned()).collect();
+        for (container, image) in items_mut(&mut munged, &[list]).iter_mut().zip(images) {
+            match image {
+                Some(image) => set(container, &["image"], image),
+                None => drop(remove(container, &["image"])),
+            }
+        }
+    }
+    let grace = int(&before, &["terminationGracePeriodSeconds"]).unwrap_or(0);
+    let mut mutable = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates"];
+    if grace < 0 && int(&munged, &["terminationGracePeriodSeconds"]) == Some(1) {
+        mutable.push("terminationGracePeriodSeconds");
+    }
+    if !was.is_empty() {
+        // A gated pod has not been looked at yet: it may still become choosier.
+        mutable.extend(["nodeSelector", "affinity"]);
+    }
+    for field in mutable {
+        match get(&before, &[field]) {
+            Some(value) => set(&mut munged, &[field], value.clone()),
+            None => drop(remove(&mut munged, &[field])),
+        }
+    }
+    if munged != before {
+        errors.forbidden(at, POD);
+    }
+}
+
+fn deadline(new: &Value, old: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let path = ["spec", "activeDeadlineSeconds"];
+    let at = at.child("activeDeadlineSeconds");
+    match (int(old, &path), int(new, &path)) {
+        (Some(was), Some(is)) if is > was => errors.invalid(at, is, format!("must be less than or equal to previous value {was}")),
+        (Some(_), None) => errors.invalid(at, Value::Null, "must not update from a positive integer to nil value"),
+        _ => {}
+    }
+}
+
+/// Tolerations may be added; those that are there may only change their seconds.
+fn tolerations(new: &Value, old: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let bare = |t: &Value| {
+        let mut t = t.clone();
+        remove(&mut t, &["tolerationSeconds"]);
+        t
+    };
+    let is: Vec<Value> = items(new, &["spec", "tolerations"]).iter().map(bare).collect();
+    for kept in items(old, &["spec", "tolerations"]).iter().map(bare) {
+        if !is.contains(&kept) {
+            errors.forbidden(at.child("tolerations"), "existing toleration can not be modified except its tolerationSeconds");
+            return;
+        }
+    }
+}
+
+fn service(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec");
+    let external = |s: &Value| text(s, &["spec", "type"]) == "ExternalName";
+    if !external(old) && !external(new) {
+        let (was, is) = (items(old, &["spec", "clusterIPs"]), items(new, &["spec", "clusterIPs"]));
+        if let (Some(was), Some(is_first)) = (was.first(), is.first()) {
+            if was != is_first {
+                errors.invalid(at.child("clusterIPs").index(0), Value::Array(is.to_vec()), "may not change once set");
+            }
+        } else if !was.is_empty() && is.is_empty() {
+            errors.invalid(at.child("clusterIPs").index(0), Value::Array(Vec::new()), "primary clusterIP can not be unset");
+        }
+        let family = |s: &Value| items(s, &["spec", "ipFamilies"]).first().cloned();
+        if let (Some(was), Some(is)) = (family(old), family(new)) {
+            if was != is {
+                errors.invalid(at.child("ipFamilies").index(0), is, "may not change once set");
+            }
+        }
+    }
+    let balancer = |s: &Value| text(s, &["spec", "type"]) == "LoadBalancer";
+    if balancer(old) && balancer(new) && !same(get(new, &["spec", "loadBalancerClass"]), get(old, &["spec", "loadBalancerClass"])) {
+        errors.invalid(at.child("loadBalancerClass"), text(new, &["spec", "loadBalancerClass"]), "may not change once set");
+    }
+}
+
+fn claim(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec");
+    let mut munged = get(new, &["spec"]).cloned().unwrap_or(Value::Null);
+    let before = get(old, &["spec"]).cloned().unwrap_or(Value::Null);
+    if text(old, &["spec", "volumeName"]).is_empty() {
+        // The binder names the volume once.
+        match get(&before, &["volumeName"]) {
+            Some(name) => set(&mut munged, &["volumeName"], name.clone()),
+            None => drop(remove(&mut munged, &["volumeName"])),
+        }
+    }
+    let (was, is) = (text(&before, &["resources", "requests", "storage"]).to_owned(), text(&munged, &["resources", "requests", "storage"]).to_owned());
+    let bound = text(old, &["status", "phase"]) == "Bound";
+    if bound {
+        if let Some(resources) = get(&before, &["resources"]) {
+            set(&mut munged, &["resources"], resources.clone());
+        }
+    }
+    for field in ["volumeAttributesClassName"] {
+        match get(&before, &[field]) {
+            Some(value) => set(&mut munged, &[field], value.clone()),
+            None => drop(remove(&mut munged, &[field])),
+        }
+    }
+    if munged != before {
+        errors.forbidden(
+            at.clone(),
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+        );
+    }
+    if bound && crate::scalar::quantity_compare(&is, &was).is_lt() {
+        errors.forbidden(at.child("resources").child("requests").child("storage"), "field can not be less than status.capacity");
+    }
+}
+
+fn stateful_set(new: &Value, old: &Value, errors: &mut ErrorList) {
+    const MUTABLE: &[&str] = &[
+        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+    ];
+    let bare = |v: &Value| {
+        let mut spec = get(v, &["spec"]).cloned().unwrap_or(Value::Null);
+        for field in MUTABLE {
+            remove(&mut spec, &[field]);
+        }
+        spec
+    };
+    if bare(new) != bare(old) {
+        errors.forbidden(
+            FieldPath::new("spec"),
+            "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', \
+             'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
+        );
+    }
+}
+
+fn job(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let root = FieldPath::root();
+    // An indexed job may become larger or smaller, completions and parallelism together.
+    let elastic = text(new, &["spec", "completionMode"]) == "Indexed"
+        && int(new, &["spec", "completions"]) == int(new, &["spec", "parallelism"])
+        && int(new, &["spec", "completions"]).is_some();
+    if !elastic {
+        check::immutable(errors, new, old, &root, &["spec", "completions"]);
+    }
+    check::immutable(errors, new, old, &root, &["spec", "selector"]);
+    let mut template = get(new, &["spec", "template"]).cloned().unwrap_or(Value::Null);
+    let before = get(old, &["spec", "template"]).cloned().unwrap_or(Value::Null);
+    let never_started = flag(old, &["spec", "suspend"]) && text(old, &["status", "startTime"]).is_empty();
+    if never_started {
+        // A job that has not begun may still be steered.
+        for path in [&["spec", "nodeSelector"][..], &["spec", "affinity"], &["spec", "tolerations"], &["spec", "schedulingGates"], &["metadata"]] {
+            match get(&before, path) {
+                Some(value) => set(&mut template, path, value.clone()),
+                None => drop(remove(&mut template, path)),
+            }
+        }
+    }
+    if template != before {
+        errors.invalid(FieldPath::new("spec").child("template"), get(new, &["spec", "template"]).cloned().unwrap_or(Value::Null), "field is immutable");
+    }
+    for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+        check::immutable(errors, new, old, &root, &["spec", field]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Metadata of every object: names, labels, annotations, owners, finalizers.
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    names,
+    row::Row,
+};
+use serde_json::Value;
+
+use super::check;
+use crate::tree::{get, int, items, map, text};
+
+/// Bytes of all annotations of an object.
+const ANNOTATIONS_MAX: usize = 256 * 1024;
+
+/// The rule for names of a kind.
+fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("", "Namespace") => names::dns_label,
+        ("", "Service") => names::dns_1035_label,
+        ("rbac.authorization.k8s.io", _) => names::path_segment,
+        ("networking.k8s.io", "IPAddress") => ip_name,
+        ("apiregistration.k8s.io", "APIService") => names::path_segment,
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => any_name,
+        ("storage.k8s.io", "CSIDriver") => names::dns_subdomain,
+        _ => names::dns_subdomain,
+    }
+}
+
+/// Names that the rules of the kind itself judge.
+fn any_name(_: &str) -> Vec<String> {
+    Vec::new()
+}
+
+fn ip_name(name: &str) -> Vec<String> {
+    match name.parse::<std::net::IpAddr>() {
+        Ok(ip) if ip.to_string() == name => Vec::new(),
+        Ok(ip) => vec![format!("must be in canonical form (\"{ip}\")")],
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
+    }
+}
+
+pub fn object(row: &Row, object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("metadata");
+    let rule = name_rule(row);
+    let meta = get(object, &["metadata"]).unwrap_or(&Value::Null);
+    let base = text(meta, &["generateName"]);
+    if !base.is_empty() {
+        errors.invalid_each(&at.child("generateName"), base, rule(&unfinished(base)));
+    }
+    let name = text(meta, &["name"]);
+    if name.is_empty() {
+        errors.required(at.child("name"), "name or generateName is required");
+    } else {
+        errors.invalid_each(&at.child("name"), name, rule(name));
+    }
+    let namespace = text(meta, &["namespace"]);
+    if row.namespaced {
+        if namespace.is_empty() {
+            errors.required(at.child("namespace"), "");
+        } else {
+            errors.invalid_each(&at.child("namespace"), namespace, names::dns_label(namespace));
+        }
+    } else if !namespace.is_empty() {
+        errors.forbidden(at.child("namespace"), "not allowed on this type");
+    }
+    parts(meta, &at, errors);
+}
+
+/// A name as far as it is given: what stands before the random end may end with a dash.
+fn unfinished(base: &str) -> String {
+    match base.strip_suffix('-') {
+        Some(rest) if !rest.is_empty() => format!("{}a", &rest[..rest.char_indices().next_back().map_or(0, |(at, _)| at)]),
+        _ => base.to_owned(),
+    }
+}
+
+/// What templates have of metadata too.
+pub fn parts(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    check::not_negative(errors, meta, at, &["generation"]);
+    labels(get(meta, &["labels"]), &at.child("labels"), errors);
+    annotations(meta, &at.child("annotations"), errors);
+    owners(items(meta, &["ownerReferences"]), &at.child("ownerReferences"), errors);
+    for (i, finalizer) in items(meta, &["finalizers"]).iter().enumerate() {
+        finalizer_name(finalizer.as_str().unwrap_or(""), &at.child("finalizers"), i, errors);
+    }
+}
+
+/// Keys are qualified names, values are label values.
+pub fn labels(labels: Option<&Value>, at: &FieldPath, errors: &mut ErrorList) {
+    for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
+        errors.invalid_each(at, key.as_str(), names::qualified_name(key));
+        let value = value.as_str().unwrap_or("");
+        errors.invalid_each(at, value, names::label_value(value));
+    }
+}
+
+pub fn annotations(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let mut bytes = 0;
+    for (key, value) in map(meta, &["annotations"]).into_iter().flatten() {
+        errors.invalid_each(at, key.as_str(), names::qualified_name(&key.to_lowercase()));
+        bytes += key.len() + value.as_str().unwrap_or("").len();
+    }
+    if bytes > ANNOTATIONS_MAX {
+        errors.too_long(at.clone(), ANNOTATIONS_MAX);
+    }
+}
+
+fn owners(owners: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    let mut controller: Option<&str> = None;
+    for (i, owner) in owners.iter().enumerate() {
+        let at = at.index(i);
+        let version = text(owner, &["apiVersion"]);
+        if version.rsplit('/').next().unwrap_or("").is_empty() {
+            errors.invalid(at.child("apiVersion"), version, "version must not be empty");
+        }
+        for (field, why) in [("kind", "must not be empty"), ("name", "must not be empty"), ("uid", "must not be empty")] {
+            if text(owner, &[field]).is_empty() {
+                errors.invalid(at.child(field), "", why);
+            }
+        }
+        if (version, text(owner, &["kind"])) == ("v1", "Event") {
+            errors.invalid(at.clone(), owner.clone(), "/v1, Kind=Event is disallowed from being an owner");
+        }
+        if crate::tree::flag(owner, &["controller"]) {
+            let name = text(owner, &["name"]);
+            if let Some(first) = controller {
+                let why = format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}");
+                errors.invalid(FieldPath::new("metadata").child("ownerReferences"), Value::Array(owners.to_vec()), why);
+            }
+            controller = Some(name);
+        }
+    }
+}
+
+fn finalizer_name(name: &str, list: &FieldPath, index: usize, errors: &mut ErrorList) {
+    let wrong = names::qualified_name(name);
+    let qualified = wrong.is_empty();
+    errors.invalid_each(list, name, wrong);
+    if qualified && !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+        errors.invalid(list.index(index), name, "name is neither a standard finalizer name nor is it fully qualified");
+    }
+}
+
+/// What may not change in metadata, whatever the kind.
+pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("metadata");
+    let (is, was) = (get(new, &["metadata"]).unwrap_or(&Value::Null), get(old, &["metadata"]).unwrap_or(&Value::Null));
+    if get(was, &["deletionTimestamp"]).is_some() {
+        let before = items(was, &["finalizers"]);
+        let added: Vec<String> = items(is, &["finalizers"]).iter().filter(|f| !before.contains(f)).map(Value::to_string).collect();
+        if !added.is_empty() {
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
+            );
+            errors.forbidden(at.child("finalizers"), why);
+        }
+    }
+    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        check::immutable(errors, is, was, &at, &[field]);
+    }
+    if int(is, &["generation"]).unwrap_or(0) < int(was, &["generation"]).unwrap_or(0) {
+        errors.invalid(at.child("generation"), int(is, &["generation"]).unwrap_or(0), "must not be decremented");
+    }
+    let _ = row;
+    parts(is, &at, errors);
+}

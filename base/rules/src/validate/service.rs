@@ -1,0 +1,213 @@
+//! Services.
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    names,
+};
+use serde_json::Value;
+
+use super::{check, meta};
+use crate::tree::{get, int, items, text};
+
+pub fn service(object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec");
+    let spec = get(object, &["spec"]).unwrap_or(&Value::Null);
+    let kind = text(spec, &["type"]);
+    let ports = items(spec, &["ports"]);
+    let headless = text(spec, &["clusterIP"]) == "None";
+    if ports.is_empty() && !headless && kind != "ExternalName" {
+        errors.required(at.child("ports"), "");
+    }
+    of_type(spec, kind, &at, errors);
+    all_ports(spec, kind, &at, errors);
+    meta::labels(get(spec, &["selector"]), &at.child("selector"), errors);
+    affinity(spec, &at, errors);
+    addresses(spec, kind, &at, errors);
+    for (i, ip) in items(spec, &["externalIPs"]).iter().filter_map(Value::as_str).enumerate() {
+        let at = at.child("externalIPs").index(i);
+        check::ip(errors, ip, at.clone());
+        if ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+            errors.invalid(at, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+        } else if ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
+            errors.invalid(at, ip, format!("may not be unspecified ({ip})"));
+        }
+    }
+    check::required_one_of(errors, spec, &at, &["type"], &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
+    balancer(spec, kind, &at, errors);
+    traffic(spec, kind, &at, errors);
+}
+
+fn of_type(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+    match kind {
+        "LoadBalancer" | "NodePort" if text(spec, &["clusterIP"]) == "None" => {
+            errors.invalid(at.child("clusterIPs").index(0), "None", format!("may not be set to 'None' for {kind} services"));
+        }
+        "ExternalName" => {
+            for field in ["clusterIPs", "ipFamilies"] {
+                if !items(spec, &[field]).is_empty() {
+                    errors.forbidden(at.child(field), "may not be set for ExternalName services");
+                }
+            }
+            if get(spec, &["ipFamilyPolicy"]).is_some() {
+                errors.forbidden(at.child("ipFamilyPolicy"), "may not be set for ExternalName services");
+            }
+            let name = text(spec, &["externalName"]);
+            if name.is_empty() {
+                errors.required(at.child("externalName"), "");
+            } else {
+                errors.invalid_each(&at.child("externalName"), name, names::dns_subdomain(name.strip_suffix('.').unwrap_or(name)));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+    let ports = items(spec, &["ports"]);
+    let mut names: Vec<&str> = Vec::new();
+    for (i, port) in ports.iter().enumerate() {
+        let at = at.child("ports").index(i);
+        let name = text(port, &["name"]);
+        if name.is_empty() {
+            if ports.len() > 1 {
+                errors.required(at.child("name"), "");
+            }
+        } else {
+            errors.invalid_each(&at.child("name"), name, names::dns_label(name));
+            if names.contains(&name) {
+                errors.duplicate(at.child("name"), name);
+            }
+            names.push(name);
+        }
+        let number = int(port, &["port"]).unwrap_or(0);
+        errors.invalid_each(&at.child("port"), number, names::port_number(number));
+        check::required_one_of(errors, port, &at, &["protocol"], &["SCTP", "TCP", "UDP"]);
+        check::port(errors, get(port, &["targetPort"]), &at.child("targetPort"));
+        check::name(errors, port, &at, &["appProtocol"], names::qualified_name);
+        if kind == "ClusterIP" && int(port, &["nodePort"]).unwrap_or(0) != 0 {
+            errors.forbidden(at.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
+        }
+        let key = |p: &Value| (text(p, &["protocol"]).to_owned(), int(p, &["port"]), text(p, &["name"]).is_empty());
+        if ports[..i].iter().any(|p| (key(p).0, key(p).1) == (key(port).0, key(port).1)) {
+            errors.duplicate(at.clone(), port.clone());
+        }
+        let node = |p: &Value| (int(p, &["nodePort"]).unwrap_or(0), text(p, &["protocol"]).to_owned());
+        if node(port).0 != 0 && ports[..i].iter().any(|p| node(p) == node(port)) {
+            errors.duplicate(at.child("nodePort"), node(port).0);
+        }
+        if kind == "LoadBalancer" && number == 10250 {
+            errors.invalid(at.child("port"), number, "may not expose port 10250 externally since it is used by kubelet");
+        }
+    }
+}
+
+fn affinity(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    check::required_one_of(errors, spec, at, &["sessionAffinity"], &["ClientIP", "None"]);
+    let config = get(spec, &["sessionAffinityConfig"]);
+    match text(spec, &["sessionAffinity"]) {
+        "ClientIP" => {
+            let at = at.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds");
+            match config.and_then(|c| int(c, &["clientIP", "timeoutSeconds"])) {
+                None => errors.required(at, "when session affinity type is ClientIP"),
+                Some(seconds) if seconds <= 0 || seconds > 86_400 => {
+                    errors.invalid(at, seconds, "must be greater than 0 and less than or equal to 86400");
+                }
+                Some(_) => {}
+            }
+        }
+        "None" if config.is_some() => {
+            errors.forbidden(at.child("sessionAffinityConfig"), "must not be set when session affinity is None");
+        }
+        _ => {}
+    }
+}
+
+fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+    let families = items(spec, &["ipFamilies"]);
+    for (i, family) in families.iter().filter_map(Value::as_str).enumerate() {
+        let at = at.child("ipFamilies").index(i);
+        if !matches!(family, "IPv4" | "IPv6") {
+            errors.not_supported(at, family, &["IPv4", "IPv6"]);
+        } else if families[..i].iter().any(|f| f == family) {
+            errors.duplicate(at, family);
+        }
+    }
+    check::one_of(errors, spec, at, &["ipFamilyPolicy"], &["PreferDualStack", "RequireDualStack", "SingleStack"]);
+    if kind == "ExternalName" {
+        return;
+    }
+    let first = text(spec, &["clusterIP"]);
+    let all = items(spec, &["clusterIPs"]);
+    if all.len() > 2 {
+        errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "may only hold up to 2 values");
+    }
+    if first.is_empty() {
+        if !all.is_empty() {
+            errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "must be empty when `clusterIP` is not specified");
+        }
+    } else if let Some(other) = all.first().filter(|ip| *ip != first) {
+        errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "first value must match `clusterIP`");
+        let _ = other;
+    }
+    let given: Vec<&str> = if all.is_empty() && !first.is_empty() { vec![first] } else { all.iter().filter_map(Value::as_str).collect() };
+    for (i, ip) in given.iter().enumerate() {
+        let at = at.child("clusterIPs").index(i);
+        if *ip == "None" {
+            if given.len() > 1 && i > 0 {
+                errors.invalid(at, *ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+            }
+        } else if !ip.is_empty() {
+            check::ip(errors, ip, at);
+        }
+    }
+}
+
+fn balancer(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+    const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+    let balancer = kind == "LoadBalancer";
+    let ranges = items(spec, &["loadBalancerSourceRanges"]);
+    // This path is spelled with a capital in the API itself.
+    let ranges_at = at.child("LoadBalancerSourceRanges");
+    if !ranges.is_empty() && !balancer {
+        errors.forbidden(ranges_at.clone(), ONLY);
+    }
+    for (i, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
+        check::cidr(errors, range.trim(), ranges_at.index(i));
+    }
+    if get(spec, &["allocateLoadBalancerNodePorts"]).is_some() && !balancer {
+        errors.forbidden(at.child("allocateLoadBalancerNodePorts"), ONLY);
+    }
+    if let Some(class) = get(spec, &["loadBalancerClass"]).and_then(Value::as_str) {
+        if balancer {
+            errors.invalid_each(&at.child("loadBalancerClass"), class, names::qualified_name(class));
+        } else {
+            errors.forbidden(at.child("loadBalancerClass"), ONLY);
+        }
+    }
+}
+
+fn traffic(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+    let external =
+        matches!(kind, "NodePort" | "LoadBalancer") || (kind == "ClusterIP" && !items(spec, &["externalIPs"]).is_empty());
+    let policy = text(spec, &["externalTrafficPolicy"]);
+    let path = at.child("externalTrafficPolicy");
+    if !policy.is_empty() && !external {
+        errors.invalid(path.clone(), policy, "may only be set for externally-accessible services");
+    }
+    if external && policy.is_empty() {
+        errors.required(path.clone(), "");
+    }
+    if !policy.is_empty() && external && !matches!(policy, "Cluster" | "Local") {
+        errors.not_supported(path, policy, &["Cluster", "Local"]);
+    }
+    let health = int(spec, &["healthCheckNodePort"]).unwrap_or(0);
+    if health < 0 {
+        errors.invalid(at.child("healthCheckNodePort"), health, "must be greater than or equal to 0");
+    } else if health != 0 && !(kind == "LoadBalancer" && policy == "Local") {
+        let why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.invalid(at.child("healthCheckNodePort"), health, why);
+    }
+    if kind != "ExternalName" {
+        check::required_one_of(errors, spec, at, &["internalTrafficPolicy"], &["Cluster", "Local"]);
+    }
+    check::one_of(errors, spec, at, &["trafficDistribution"], &["PreferClose", "PreferSameZone", "PreferSameNode"]);
+}
