@@ -64,12 +64,23 @@ impl ReconcileError {
     }
 }
 
+/// What an error says; of an answer of the API only its message.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => status.message.clone(),
+        _ => match error.downcast_ref::<kube::core::Status>() {
+            Some(status) => status.message.clone(),
+            None => error.to_string(),
+        },
+    }
+}
+
 /// An error with all its causes in one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = said(error);
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = said(cause);
         if !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);

@@ -72,7 +72,13 @@ struct Events<'a> {
 
 impl<'a> Events<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Diagnostic> {
-        match self.parser.next_event() {
+        let next = loop {
+            match self.parser.next_event() {
+                Some(Ok((Event::Comment(..), _))) => {}
+                next => break next,
+            }
+        };
+        match next {
             Some(Ok(next)) => Ok(next),
             Some(Err(source)) => {
                 let at = source.marker();

@@ -8,10 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    Machine, Said, binary, eventually, kubectl,
-    machine::START_MAX,
-};
+use crate::{Machine, Said, binary, eventually, kubectl, machine::START_MAX};
 
 /// How a home is started.
 #[derive(Clone, Default)]
@@ -27,6 +24,8 @@ pub struct Home {
     pub options: Options,
     folder: tempfile::TempDir,
     process: Option<Child>,
+    /// Node and gateway, where they run apart.
+    apart: Vec<Child>,
 }
 
 /// Ports of a test home; alone in its namespace, so they may be fixed.
@@ -48,7 +47,13 @@ spec:
 impl Home {
     /// A machine with a home file, not started.
     pub fn new(options: Options) -> Self {
-        let home = Self { machine: Machine::new(), options, folder: tempfile::tempdir().expect("make a folder"), process: None };
+        let home = Self {
+            machine: Machine::new(),
+            options,
+            folder: tempfile::tempdir().expect("make a folder"),
+            process: None,
+            apart: Vec::new(),
+        };
         fs::write(home.file(), FILE).expect("write the home file");
         home
     }
@@ -59,6 +64,35 @@ impl Home {
         home.start();
         home.wait_ready();
         home
+    }
+
+    /// A home whose server, node and gateway are processes of their own. Its apps are applied by a fourth, `irori up` beside the server.
+    pub fn apart(options: Options) -> Self {
+        let mut home = Self::new(options);
+        let api = format!("{}:7443", Machine::ADDRESS);
+        home.process = Some(home.part(&["server", "--listen", &api], &home.data()));
+        let (node, gateway) = (home.data().join("credentials/node"), home.data().join("credentials/gateway"));
+        home.wait_said("ok   server");
+        for (part, credentials) in [("node", node), ("gateway", gateway)] {
+            let words = [part, "--credentials", credentials.to_str().expect("UTF-8")];
+            let started = home.part(&words, &home.folder.path().join(part));
+            home.apart.push(started);
+            home.wait_said(&format!("ok   {part}"));
+        }
+        home.irori(&["up", home.file().to_str().expect("UTF-8")]).expect_ok();
+        home
+    }
+
+    fn part(&self, words: &[&str], data: &Path) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("open the log");
+        let mut command = self.machine.command(binary());
+        command.args(words).arg(self.file()).arg("--data-dir").arg(data).env("IRORI_LOG", "info");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("clone a file")).stderr(log);
+        command.spawn().expect("start irori")
+    }
+
+    fn wait_said(&self, text: &str) {
+        eventually(text, START_MAX, || if self.said().contains(text) { Ok(()) } else { Err(self.said()) });
     }
 
     pub fn file(&self) -> PathBuf {
@@ -151,7 +185,14 @@ impl Home {
     pub fn irori(&self, words: &[&str]) -> Said {
         let words = self.words(words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.machine.run("env", &[&[&format!("IRORI_TEST_CLOCK_OFFSET={}", self.options.clock_offset), binary().to_str().expect("UTF-8")], words.as_slice()].concat())
+        self.machine.run(
+            "env",
+            &[
+                &[&format!("IRORI_TEST_CLOCK_OFFSET={}", self.options.clock_offset), binary().to_str().expect("UTF-8")],
+                words.as_slice(),
+            ]
+            .concat(),
+        )
     }
 
     pub fn kubectl(&self, words: &[&str]) -> Said {
@@ -177,7 +218,18 @@ impl Home {
         let ca = self.data().join("trust/root.crt").display().to_string();
         let said = self.machine.run(
             "curl",
-            &["-sS", "--max-time", "20", "--cacert", &ca, "--resolve", &resolve, "-w", "\n%{http_code}", &format!("https://{host}:8443{path}")],
+            &[
+                "-sS",
+                "--max-time",
+                "20",
+                "--cacert",
+                &ca,
+                "--resolve",
+                &resolve,
+                "-w",
+                "\n%{http_code}",
+                &format!("https://{host}:8443{path}"),
+            ],
         );
         let (body, code) = said.out.rsplit_once('\n').map(|(b, c)| (b.to_owned(), c.to_owned())).unwrap_or_default();
         (code.parse().unwrap_or(0), if body.is_empty() { said.err } else { body })
@@ -196,7 +248,14 @@ impl Drop for Home {
         if std::thread::panicking() {
             eprintln!("--- what irori said\n{}", self.said());
         }
-        if self.data().join("instance").exists() {
+        if !self.apart.is_empty() {
+            for mut part in self.apart.drain(..) {
+                let _gone = part.kill();
+                let _gone = part.wait();
+            }
+            let node = self.folder.path().join("node").display().to_string();
+            let _best_effort = self.machine.run(binary(), &["down", "--grace", "1", "--data-dir", &node]);
+        } else if self.data().join("instance").exists() {
             if self.process.is_none() {
                 // Pods live on without irori: only a running one can end them.
                 self.start();

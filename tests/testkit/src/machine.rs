@@ -45,7 +45,9 @@ impl Machine {
         let address = format!("{}/24", Self::ADDRESS);
         for words in [
             vec!["link", "set", "lo", "up"],
-            vec!["link", "add", "lan0", "type", "dummy"],
+            // Not every kernel has dummy links; the other end of a pair stands for the rest of the network.
+            vec!["link", "add", "lan0", "type", "veth", "peer", "name", "lan1"],
+            vec!["link", "set", "lan1", "up"],
             vec!["address", "add", &address, "dev", "lan0"],
             vec!["-6", "address", "add", "2001:db8::10/64", "dev", "lan0", "nodad"],
             vec!["link", "set", "lan0", "up"],

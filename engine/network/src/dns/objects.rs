@@ -58,17 +58,15 @@ async fn ensure_service(client: &kube::Client, addresses: &[IpAddr]) -> Result<(
     let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
     let service: Service = serde_json::from_value(service(addresses)).expect("it is written here");
     let doing = || "make Service kube-system/kube-dns";
-    match services.create(&PostParams::default(), &service).await {
-        Ok(_) => Ok(()),
-        Err(source) if source.is_already_exists() => {
-            let there = services.get(NAME).await.map_err(failed(doing()))?;
-            let has = there.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
-            match addresses.first() {
-                Some(wanted) if has != wanted.to_string() => Err(ObjectsError::OtherAddress { has, wanted: *wanted }),
-                _ => Ok(()),
-            }
-        }
-        Err(source) => Err(failed(doing())(source)),
+    // Asked first: a create of what is there is refused for its address before its name is looked at.
+    let there = match services.get_opt(NAME).await.map_err(failed(doing()))? {
+        Some(there) => there,
+        None => return services.create(&PostParams::default(), &service).await.map(drop).map_err(failed(doing())),
+    };
+    let has = there.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
+    match addresses.first() {
+        Some(wanted) if has != wanted.to_string() => Err(ObjectsError::OtherAddress { has, wanted: *wanted }),
+        _ => Ok(()),
     }
 }
 

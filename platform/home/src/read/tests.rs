@@ -42,6 +42,14 @@ fn a_good_file_is_read_with_its_defaults() {
 }
 
 #[test]
+fn the_example_is_a_good_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let text = std::fs::read_to_string(folder.join("home.yaml")).unwrap();
+    let home = parse(&text, &|file| std::fs::read(folder.join(file))).unwrap();
+    assert_eq!(home.apps.len(), 2);
+}
+
+#[test]
 fn a_mistyped_field_names_its_neighbour_and_its_place() {
     let found = mistakes("replicas: 2", "replcias: 2");
     assert_eq!(found.len(), 1);

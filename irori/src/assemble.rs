@@ -1,0 +1,71 @@
+//! Puts the rooms together. The only place that knows which part talks to which, and as whom.
+pub mod node;
+pub mod objects;
+pub mod platform;
+pub mod reachable;
+pub mod server;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use irori_runtime::{Clock, Shutdown, SignedDuration, Tasks, Timestamp};
+
+use crate::data::DataDir;
+
+/// What every part of a process stands on.
+#[derive(Clone)]
+pub struct Context {
+    pub data: DataDir,
+    pub instance: String,
+    pub clock: Clock,
+    pub tasks: Tasks,
+}
+
+/// What open requests and reconciles get after shutdown was asked for.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+impl Context {
+    pub fn new(data: DataDir, offset: SignedDuration) -> Result<Self> {
+        let instance = data.instance()?;
+        let clock = Clock::system(floor(data.root()), offset);
+        Ok(Self { data, instance, clock, tasks: Tasks::new(Shutdown::new()) })
+    }
+
+    /// Waits for Ctrl-C, SIGTERM or a fatal end, then drains. Returns what did not end in time.
+    pub async fn wait(&self) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let failed = tokio::select! {
+            _ = tokio::signal::ctrl_c() => false,
+            _ = terminate.recv() => false,
+            () = self.tasks.shutdown().wait() => true,
+        };
+        self.tasks.shutdown().start();
+        let left = self.tasks.drain(DRAIN_MAX).await;
+        if !left.is_empty() {
+            tracing::warn!("gave up waiting for: {}", left.join(", "));
+        }
+        anyhow::ensure!(!failed, "a part that the home cannot do without has ended; the log says why");
+        Ok(())
+    }
+}
+
+/// It is at least as late as when irori was built, and as when this home last wrote.
+fn floor(data: &Path) -> Timestamp {
+    let built = env!("IRORI_BUILD_SECONDS").parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let files = std::fs::read_dir(data.join("store")).into_iter().flatten().flatten();
+    let written = files.filter_map(|file| Timestamp::try_from(file.metadata().ok()?.modified().ok()?).ok()).max();
+    built.max(written).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A runtime for a process that idles: few threads, small stacks.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(64)
+        .thread_keep_alive(Duration::from_secs(5))
+        .enable_all()
+        .build()
+        .context("start the runtime")
+}

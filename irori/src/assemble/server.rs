@@ -1,0 +1,163 @@
+//! Store, API, controllers, scheduler, signer.
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+use irori_api::row::Tables;
+use irori_apiserver::{ApiServer, UserInfo};
+use irori_client::{Informers, in_process};
+use irori_home::Home;
+use irori_http::{Limits, serve};
+use irori_runtime::OnEnd;
+use irori_store::EmbeddedStore;
+use irori_trust::{CaTree, Identity, Lifetime, Rotating, SubjectName, tls};
+use tokio::net::TcpListener;
+
+use super::{
+    Context,
+    objects::{INFORMER_USER, SYSTEM_NAMESPACE, ensure, own},
+};
+
+/// Defaults of the cluster network (docs/ARCHITECTURE.md).
+pub const SERVICE_CIDR: &str = "10.96.0.0/12";
+pub const KUBERNETES_SERVICE: &str = "10.96.0.1";
+pub const CLUSTER_DNS: &str = "10.96.0.10";
+pub const CLUSTER_DOMAIN: &str = "cluster.local";
+/// Pods of all nodes; each node gets a part.
+pub const POD_CIDR: &str = "10.42.0.0/16";
+
+/// The running server.
+pub struct Server {
+    context: Context,
+    pub api: Arc<ApiServer>,
+    pub trust: Arc<CaTree>,
+    pub informers: Informers,
+    tls: Arc<rustls::ServerConfig>,
+    /// On loopback.
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Opens or makes the home's trust and store, and starts everything of a server.
+    pub async fn start(context: &Context, home: &Home) -> Result<Self> {
+        let Context { data, clock, tasks, .. } = context;
+        let trust = Arc::new(CaTree::open(&data.trust(), &home.domain, clock)?);
+        let store = EmbeddedStore::open(irori_store::Settings::at(&data.store())?, tasks)?;
+        let loopback = SocketAddr::from(([127, 0, 0, 1], home.network.api_port));
+        let listener = TcpListener::bind(loopback).await.with_context(|| format!("bind API listener on {loopback}"))?;
+        let address = listener.local_addr()?;
+        let settings = irori_apiserver::Settings {
+            without_controller: irori_controllers::without_controller(),
+            advertised: address.to_string(),
+            cluster_domain: CLUSTER_DOMAIN.to_owned(),
+            ..irori_apiserver::Settings::default()
+        };
+        let tables = Arc::new(Tables::builtin());
+        let api = ApiServer::new(settings, store, tables, trust.clone(), clock.clone(), tasks.clone()).await?;
+
+        let names = api_names(&home.network.api_addresses, &home.domain);
+        let identity = trust.issue_server(&names, Lifetime::default())?;
+        let certificate = Rotating::new(&identity)?;
+        let (renewing, again) = (certificate.clone(), trust.clone());
+        let keep = renewing.keep(identity, clock.clone(), move || again.issue_server(&names, Lifetime::default()));
+        let shutdown = tasks.shutdown().clone();
+        tasks.spawn("api-certificate", OnEnd::Fatal, async move {
+            shutdown.guard(keep).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let tls = tls::server(certificate, tls::ClientCertificates::Ask, &["h2", "http/1.1"], clock)?;
+
+        let informers = Informers::new(in_process(api.in_process(UserInfo::new(INFORMER_USER, &[]))), tasks.clone());
+        let server = Self { context: context.clone(), api, trust, informers, tls, address };
+        server.listen_with(listener);
+        ensure(&server.admin(), &own()).await?;
+        server.start_parts();
+        Ok(server)
+    }
+
+    /// A client with all rights, in process: for what irori itself has to set up.
+    pub fn admin(&self) -> kube::Client {
+        in_process(self.api.in_process(UserInfo::new("system:irori:setup", &["system:masters"])))
+    }
+
+    /// A client that acts as a service account, in process.
+    pub fn account(&self, namespace: &str, name: &str) -> kube::Client {
+        in_process(self.api.in_process(UserInfo::service_account(namespace, name)))
+    }
+
+    fn start_parts(&self) {
+        let Context { clock, tasks, .. } = &self.context;
+        let settings = irori_controllers::Settings { root_ca_pem: self.trust.root_pem().to_owned() };
+        irori_controllers::start(settings, |account| self.account("kube-system", account), &self.informers, clock, tasks);
+        let scheduler = in_process(self.api.in_process(UserInfo::new("system:kube-scheduler", &[])));
+        irori_scheduler::start(scheduler, &self.informers, clock, tasks);
+        let requesters = vec![format!("system:serviceaccount:{SYSTEM_NAMESPACE}:certs")];
+        let signer = self.account(SYSTEM_NAMESPACE, "signer");
+        super::reachable::keep_cluster_dns(self.admin(), &self.informers, tasks);
+        irori_certs::Signer::start(signer, &self.informers, self.trust.clone(), requesters, clock, tasks);
+    }
+
+    /// Answers on one more address, with the same certificate.
+    pub async fn listen(&self, address: SocketAddr) -> Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("bind API listener on {address}"))?;
+        let bound = listener.local_addr()?;
+        self.listen_with(listener);
+        Ok(bound)
+    }
+
+    fn listen_with(&self, listener: TcpListener) {
+        let tasks = &self.context.tasks;
+        let handler = self.api.clone();
+        tasks.spawn("api", OnEnd::Fatal, serve(listener, Some(self.tls.clone()), handler, Limits::default(), tasks.clone()));
+    }
+
+    /// A kubeconfig for an identity, written 0600 below DATA/credentials.
+    pub fn write_kubeconfig(&self, name: &str, identity: &Identity, server: &str) -> Result<()> {
+        let text = kubeconfig(name, server, self.trust.root_pem(), identity);
+        crate::data::write_whole(&self.context.data.credentials().join(format!("{name}.kubeconfig")), text.as_bytes())
+    }
+
+    /// The administrator's kubeconfig, made anew at each start, so that it has never expired.
+    pub fn write_admin(&self) -> Result<()> {
+        let identity = self.trust.issue_client(
+            "irori-admin",
+            Some("system:masters"),
+            Lifetime(irori_runtime::SignedDuration::from_hours(24 * 365)),
+        )?;
+        self.write_kubeconfig("admin", &identity, &format!("https://{}", self.address))
+    }
+}
+
+/// Everything that the API is called.
+fn api_names(addresses: &[IpAddr], domain: &str) -> Vec<SubjectName> {
+    let fixed = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        KUBERNETES_SERVICE,
+    ];
+    let mut names: Vec<SubjectName> = fixed.iter().map(|name| SubjectName::from(*name)).collect();
+    names.push(SubjectName::from(format!("api.{domain}").as_str()));
+    // The first address of every node's part of the pod network may be the server's.
+    names.extend((0..=255).map(|n| SubjectName::Ip(IpAddr::from([10, 42, n, 1]))).take(1));
+    names.extend(addresses.iter().map(|ip| SubjectName::Ip(*ip)));
+    names
+}
+
+fn kubeconfig(user: &str, server: &str, ca_pem: &str, identity: &Identity) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let data = |pem: &str| STANDARD.encode(pem);
+    let (ca, certificate, key) = (data(ca_pem), data(&identity.certificate_pem), data(&identity.key_pem));
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: irori\n\
+         clusters:\n- name: irori\n  cluster:\n    server: {server}\n    certificate-authority-data: {ca}\n\
+         contexts:\n- name: irori\n  context: {{cluster: irori, user: {user}}}\n\
+         users:\n- name: {user}\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n"
+    )
+}

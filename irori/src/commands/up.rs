@@ -1,0 +1,209 @@
+//! `irori up`: from a home file to a running home.
+mod detached;
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use irori_home::{AppRow, Applied, Home, parse};
+use irori_runtime::SignedDuration;
+use serde_json::json;
+
+pub use detached::remove_service;
+
+use super::{admin_client, read_home};
+use crate::{
+    assemble::{self, Context, node, platform, reachable, server::Server},
+    cli::{Done, Ended, Exit, Output, Up},
+    data::{DataDir, Held, Running, write_whole},
+    machine,
+    progress::Progress,
+};
+
+/// How long apps may take to become ready before the table is printed as it is.
+const READY_MAX: Duration = Duration::from_secs(180);
+
+pub fn run(up: Up, offset: SignedDuration) -> Done {
+    let (home, text) = read_home(&up.home)?;
+    if let Ok(data) = DataDir::existing(&up.reading.data.data_dir)
+        && let Some(running) = data.running()?
+    {
+        return assemble::runtime()?.block_on(change(&up, &home, &text, &data, &running, offset));
+    }
+    check_machine(&home)?;
+    if up.detach {
+        return detached::start(&up, offset);
+    }
+    let data = DataDir::open(&up.reading.data.data_dir)?;
+    let held = data.hold()?.with_context(|| format!("another process holds `{}`", data.root().display()))?;
+    assemble::runtime()?.block_on(bring_up(&up, &home, &text, data, held, offset))
+}
+
+/// Everything that is missing, at once.
+fn check_machine(home: &Home) -> Result<(), Ended> {
+    let mut missing = machine::lacking(&machine::search_path(), machine::is_root());
+    let network = &home.network;
+    let mut wanted = vec![(SocketAddr::from(([127, 0, 0, 1], network.api_port)), "for the API")];
+    for ip in &network.gateway.addresses {
+        wanted.push((SocketAddr::new(*ip, network.gateway.https), "for the gateway"));
+        wanted.push((SocketAddr::new(*ip, network.gateway.http), "for the gateway's redirect"));
+    }
+    missing.extend(machine::taken(&wanted));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = missing.iter().map(|m| format!("  {m}")).collect();
+    Err(Exit::MachineLacks.because(anyhow::anyhow!("this machine is not ready for a home:\n{}", lines.join("\n"))))
+}
+
+async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, offset: SignedDuration) -> Done {
+    let progress = Progress::new(up.reading.output == Output::Json);
+    let context = Context::new(data, offset)?;
+    let (server, gateway) = match start(&context, home, &progress).await {
+        Ok(started) => started,
+        Err(error) => {
+            context.tasks.shutdown().start();
+            context.tasks.drain(assemble::DRAIN_MAX).await;
+            return Err(Exit::Failed.because(error));
+        }
+    };
+    let running = Running {
+        pid: i32::try_from(std::process::id()).context("a process id")?,
+        api: format!("https://{}", server.address),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        home: home.name.clone(),
+        domain: home.domain.clone(),
+        gateway_https: gateway,
+    };
+    context.data.announce(&running)?;
+    let applied = apply(&server.admin(), home, text, &context.data, &progress).await;
+    let shown = match applied {
+        Ok(applied) => show(&server.admin(), home, &context.data, &running, &applied, up.reading.output).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = shown {
+        // The cluster runs; what the file asks for can be tried again beside it.
+        eprintln!("irori: {error:#}");
+    }
+    if up.reading.output == Output::Text {
+        eprintln!("\nCtrl-C ends irori; the pods stay. `irori down` ends them too.");
+    }
+    let ended = context.wait().await;
+    context.data.withdraw();
+    Ok(ended?)
+}
+
+/// Starts every part, with a line of progress each. Returns where the gateway answers.
+async fn start(context: &Context, home: &Home, progress: &Progress) -> Result<(Server, Option<SocketAddr>)> {
+    let stage = progress.stage("server");
+    let server = Server::start(context, home).await?;
+    server.write_admin()?;
+    stage.done(&format!("API on https://{}", server.address));
+
+    let stage = progress.stage("containers");
+    let node = node::beside(context, home, &server).await?;
+    stage.done(&format!("{} on {}", node.runtime, node.name));
+
+    let stage = progress.stage("network");
+    let (pod_side, findings) = node.network(context, home).await?;
+    let mut endpoints = Vec::new();
+    for ip in pod_side.into_iter().chain(home.network.api_addresses.iter().copied()) {
+        endpoints.push(server.listen(SocketAddr::new(ip, server.address.port())).await?);
+    }
+    reachable::ensure_kubernetes(&server.admin(), &endpoints).await?;
+    findings.iter().for_each(|finding| progress.note(finding));
+    stage.done("pods, Services, cluster DNS");
+
+    let stage = progress.stage("images");
+    node.import_builtins().await?;
+    stage.done("whoami, page");
+    node::hold(node, context);
+
+    let stage = progress.stage("gateway");
+    let account = |name: &str| server.account(assemble::objects::SYSTEM_NAMESPACE, name);
+    let listening = platform::start(context, home, account("gateway"), account("certs"), &server.informers).await?;
+    let at = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    stage.done(&format!("https on {}, http on {}", at(&listening.https), at(&listening.http)));
+    Ok((server, listening.https.first().copied()))
+}
+
+/// Beside a living home: the file is applied through its API.
+async fn change(up: &Up, home: &Home, text: &str, data: &DataDir, running: &Running, offset: SignedDuration) -> Done {
+    let before = stored_home(data)?;
+    if before.network != home.network || before.domain != home.domain || before.name != home.name {
+        let told = "name, domain and network of a running home stay as they are: end it (`irori down`) and start it again with this file";
+        return Err(Exit::WrongInput.because(anyhow::anyhow!(told)));
+    }
+    let progress = Progress::new(up.reading.output == Output::Json);
+    let client = admin_client(data, running, offset)?;
+    let applied = apply(&client, home, text, data, &progress).await?;
+    Ok(show(&client, home, data, running, &applied, up.reading.output).await?)
+}
+
+async fn apply(client: &kube::Client, home: &Home, text: &str, data: &DataDir, progress: &Progress) -> Result<Applied> {
+    let stage = progress.stage("apps");
+    let applied = irori_home::apply(client, home, &|what| stage.now(what)).await?;
+    write_whole(&data.root().join("home.yaml"), text.as_bytes())?;
+    let late = irori_home::wait(client, home, READY_MAX, &|what| stage.now(what)).await?;
+    if late.is_empty() {
+        let count = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
+        let parts = [
+            count(applied.created.len(), "made"),
+            count(applied.changed.len(), "changed"),
+            count(applied.pruned.len(), "pruned"),
+        ];
+        let said = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        stage.done(if said.is_empty() { "nothing differed" } else { &said });
+    } else {
+        stage.now("");
+        progress.note(&format!("not ready after {} s: {}", READY_MAX.as_secs(), late.join(", ")));
+    }
+    for kept in &applied.kept {
+        progress.note(&format!("kept: {kept} (its app left the file; delete it by hand if it is not needed)"));
+    }
+    Ok(applied)
+}
+
+async fn show(
+    client: &kube::Client,
+    home: &Home,
+    data: &DataDir,
+    running: &Running,
+    applied: &Applied,
+    output: Output,
+) -> Result<()> {
+    let ca = data.trust().join("root.crt").display().to_string();
+    let rows = match running.gateway_https {
+        Some(gateway) => irori_home::rows(client, home, gateway, &ca).await?,
+        None => Vec::new(),
+    };
+    match output {
+        Output::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(&json!({"apps": rows, "applied": applied, "api": running.api, "ca": ca}))?
+        ),
+        Output::Text => {
+            println!();
+            print_rows(&rows);
+            println!();
+            rows.iter().for_each(|row| println!("{}", row.curl));
+        }
+    }
+    Ok(())
+}
+
+/// The table of apps, as wide as its content.
+pub fn print_rows(rows: &[AppRow]) {
+    let width = |cell: fn(&AppRow) -> usize, least: usize| rows.iter().map(cell).max().unwrap_or(0).max(least);
+    let (app, state) = (width(|r| r.app.len(), 3), width(|r| r.state.len(), 5));
+    println!("{:<app$}  {:<state$}  {:<7}  ADDRESS", "APP", "STATE", "READY");
+    for row in rows {
+        println!("{:<app$}  {:<state$}  {:<7}  {}", row.app, row.state, format!("{}/{}", row.ready, row.replicas), row.address);
+    }
+}
+
+/// The home as it was applied last, without the content of its files.
+pub fn stored_home(data: &DataDir) -> Result<Home> {
+    let path = data.root().join("home.yaml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;
+    parse(&text, &|_: &Path| Ok(Vec::new())).map_err(|_| anyhow::anyhow!("`{}` is not a home file", path.display()))
+}

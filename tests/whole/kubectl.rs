@@ -1,0 +1,77 @@
+//! The commands that people type, with kubectl 1.32.
+use std::time::Duration;
+
+use irori_testkit::{Home, Options, eventually};
+
+const APP: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: default}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: irori.dev/whoami:1
+        imagePullPolicy: Never
+        args: [whoami]
+        env: [{name: PORT, value: '8080'}]
+        ports: [{containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 8080}]
+";
+
+#[test]
+fn kubectl_drives_a_home() {
+    let home = Home::up(Options::default());
+    drive(&home);
+    home.expect_clean_log();
+}
+
+/// Everything that Must show 1 names; also run with server, node and gateway apart.
+pub fn drive(home: &Home) {
+    let nodes = home.kubectl(&["get", "nodes"]).expect_ok();
+    assert!(nodes.contains(" Ready "), "{nodes}");
+    let pods = home.kubectl(&["get", "pods", "-A", "-o", "wide"]).expect_ok();
+    assert_eq!(pods.matches("Running").count(), 3, "{pods}");
+
+    home.kubectl_with(&["apply", "-f", "-"], APP.as_bytes()).expect_ok();
+    home.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).expect_ok();
+    let again = home.kubectl_with(&["apply", "-f", "-"], APP.as_bytes()).expect_ok();
+    assert_eq!(again.matches("unchanged").count(), 2, "{again}");
+
+    let pod = home.get(&["pods", "-l", "app=web"])["items"][0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let described = home.kubectl(&["describe", "pod", &pod]).expect_ok();
+    for part in ["Image:         irori.dev/whoami:1", "Scheduled", "Started", "Ready             True"] {
+        assert!(described.contains(part), "`{part}` in\n{described}");
+    }
+    home.kubectl(&["describe", "deployment", "web"]).expect_ok();
+    home.kubectl(&["describe", "node"]).expect_ok();
+    assert_eq!(home.kubectl(&["logs", &pod]).expect_ok(), "listening on port 8080\n");
+
+    home.kubectl(&["scale", "deployment/web", "--replicas=3"]).expect_ok();
+    home.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).expect_ok();
+    home.kubectl(&["set", "env", "deployment/web", "COLOR=blue"]).expect_ok();
+    home.kubectl(&["rollout", "status", "deployment/web", "--timeout=90s"]).expect_ok();
+    let history = home.kubectl(&["rollout", "history", "deployment/web"]).expect_ok();
+    assert!(history.contains("\n2 "), "{history}");
+    home.kubectl(&["rollout", "undo", "deployment/web"]).expect_ok();
+    home.kubectl(&["rollout", "status", "deployment/web", "--timeout=90s"]).expect_ok();
+
+    home.kubectl(&["delete", "deployment/web", "service/web"]).expect_ok();
+    eventually("pods of a deleted deployment are gone", Duration::from_secs(60), || {
+        let left = home.get(&["pods,replicasets", "-l", "app=web"]);
+        if left["items"].as_array().unwrap().is_empty() { Ok(()) } else { Err(left.to_string()) }
+    });
+    let refused = home.kubectl(&["apply", "--server-side", "-f", "-"]);
+    assert!(!refused.ok(), "server-side apply is not there yet");
+}

@@ -1,0 +1,7 @@
+//! Whole-binary tests: a home is brought up, used with real clients, broken, and comes back.
+mod answers;
+mod apart;
+mod bad_input;
+mod clock;
+mod killed;
+mod kubectl;
