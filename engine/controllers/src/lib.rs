@@ -11,9 +11,13 @@
 mod builders;
 mod deployment;
 mod endpointslice;
+mod kinds;
 mod namespace;
+mod nodeipam;
+mod nodelife;
 mod owners;
 mod percent;
+mod podgc;
 mod pods;
 mod replicaset;
 mod resources;
@@ -26,11 +30,23 @@ use std::time::Duration;
 use irori_client::{Informers, Recorder};
 use irori_runtime::{Clock, Tasks, Timestamp};
 
+pub use kinds::without_controller;
+pub use nodeipam::{Cidr, Pool};
+
 /// What differs between homes.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The CA that pods verify the API's certificate with.
     pub root_ca_pem: String,
+    /// Where nodes get the addresses of their pods from, the primary family first. Empty: not from here.
+    pub pod_pools: Vec<Pool>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let cidr = "10.42.0.0/16".parse().expect("a range");
+        Self { root_ca_pem: String::new(), pod_pools: vec![Pool { cidr, node_bits: 24 }] }
+    }
 }
 
 /// What every controller stands on.
@@ -52,6 +68,9 @@ pub fn start(settings: Settings, clients: impl Fn(&str) -> kube::Client, informe
     deployment::start(&context, clients("deployment-controller"));
     endpointslice::start(&context, clients("endpointslice-controller"));
     namespace::start(&context, clients("namespace-controller"));
+    nodeipam::start(&context, clients("node-controller"), settings.pod_pools);
+    nodelife::start(&context, clients("node-controller"));
+    podgc::start(&context, clients("pod-garbage-collector"));
     replicaset::start(&context, clients("replicaset-controller"));
     rootca::start(&context, clients("root-ca-cert-publisher"), settings.root_ca_pem);
     serviceaccount::start(&context, clients("service-account-controller"));

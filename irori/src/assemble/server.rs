@@ -89,7 +89,10 @@ impl Server {
 
     fn start_parts(&self) {
         let Context { clock, tasks, .. } = &self.context;
-        let settings = irori_controllers::Settings { root_ca_pem: self.trust.root_pem().to_owned() };
+        let settings = irori_controllers::Settings {
+            root_ca_pem: self.trust.root_pem().to_owned(),
+            ..irori_controllers::Settings::default()
+        };
         irori_controllers::start(settings, |account| self.account("kube-system", account), &self.informers, clock, tasks);
         let scheduler = in_process(self.api.in_process(UserInfo::new("system:kube-scheduler", &[])));
         irori_scheduler::start(scheduler, &self.informers, clock, tasks);

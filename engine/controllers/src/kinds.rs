@@ -1,0 +1,23 @@
+//! Which kinds somebody looks after.
+
+/// Kinds that are stored but that no controller acts on yet: `(group, kind)`. Creating one is answered with a warning.
+pub fn without_controller() -> Vec<(String, String)> {
+    WITHOUT.iter().map(|(group, kind)| ((*group).to_owned(), (*kind).to_owned())).collect()
+}
+
+const WITHOUT: [(&str, &str); 14] = [
+    ("", "PersistentVolume"),
+    ("", "PersistentVolumeClaim"),
+    ("", "ReplicationController"),
+    ("", "ResourceQuota"),
+    ("apps", "DaemonSet"),
+    ("apps", "StatefulSet"),
+    ("autoscaling", "HorizontalPodAutoscaler"),
+    ("batch", "CronJob"),
+    ("batch", "Job"),
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("policy", "PodDisruptionBudget"),
+    ("resource.k8s.io", "ResourceClaim"),
+    ("resource.k8s.io", "ResourceClaimTemplate"),
+    ("storage.k8s.io", "VolumeAttachment"),
+];
