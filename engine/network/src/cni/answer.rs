@@ -71,7 +71,7 @@ pub(super) fn result(version: &str, host: &Link, pod: &Link, namespace: &str, ad
             let mut ip = json!({
                 "address": Cidr::host(*address).to_string(), "gateway": range.gateway().to_string(), "interface": 1,
             });
-            if version == "0.4.0" {
+            if version.starts_with("0.") {
                 ip["version"] = json!(if address.is_ipv6() { "6" } else { "4" });
             }
             ip
@@ -95,7 +95,7 @@ pub(super) fn result(version: &str, host: &Link, pod: &Link, namespace: &str, ad
 pub(super) fn loopback_result(version: &str, name: &str, namespace: &str) -> String {
     let ip = |address: &str, family: &str| {
         let mut ip = json!({ "address": address, "interface": 0 });
-        if version == "0.4.0" {
+        if version.starts_with("0.") {
             ip["version"] = json!(family);
         }
         ip

@@ -1,4 +1,4 @@
-//! Irori as its own CNI plugin (CNI specification 1.0.0 and 0.4.0).
+//! Irori as its own CNI plugin (CNI specification 1.0.0 and 0.4.0; 0.3.1, whose results look the same, for runtimes that set `lo` up with it).
 //!
 //! What it is: the entrance for a process that a container runtime started as `irori-cni` (one routed veth per pod) or
 //! `loopback` (sets `lo` up, which runtimes ask of a plugin of that name).
@@ -24,7 +24,7 @@ pub const PLUGIN: &str = "irori-cni";
 /// The plugin that runtimes call to set a pod's `lo` up.
 pub const LOOPBACK: &str = "loopback";
 /// The versions of the specification that are spoken, oldest first.
-pub const VERSIONS: [&str; 2] = ["0.4.0", "1.0.0"];
+pub const VERSIONS: [&str; 3] = ["0.3.1", "0.4.0", "1.0.0"];
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// Whether a process of this name was started to be the plugin.

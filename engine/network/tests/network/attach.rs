@@ -118,7 +118,7 @@ fn version_lists_what_is_spoken_and_others_are_refused() {
     let irori = host.irori("a00007", &DUAL);
     let asked = json!({ "cniVersion": "0.4.0" });
     let (exit, answer) = irori.call_with("VERSION", "", "", &asked);
-    assert_eq!((exit, answer), (0, json!({ "cniVersion": "0.4.0", "supportedVersions": ["0.4.0", "1.0.0"] })));
+    assert_eq!((exit, answer), (0, json!({ "cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0"] })));
     let old = json!({ "cniVersion": "0.2.0", "name": "x", "type": "irori-cni" });
     let (exit, error) = irori.call_with("ADD", "c", "/x", &old);
     assert_eq!((exit, &error["code"]), (1, &json!(1)));
