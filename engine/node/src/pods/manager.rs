@@ -1,5 +1,10 @@
 //! Which pods there are: one worker for each uid, fed from the API's watch and the runtime's events.
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use irori_client::{Change, Informer};
@@ -12,7 +17,10 @@ use super::{
     site::Site,
     worker::{INBOX_MAX, Message, Worker},
 };
-use crate::runtime::{ContainerStatus, PodRef, RuntimeEvent, SandboxStatus};
+use crate::{
+    runtime::{ContainerStatus, PodRef, RuntimeEvent, SandboxStatus},
+    volumes::PodFolder,
+};
 
 const LIST_BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(10) };
 
@@ -134,7 +142,7 @@ impl Manager {
         for container in containers {
             by_pod.entry(container.pod.clone()).or_default().1.push(container);
         }
-        self.listed = true;
+        let first = !std::mem::replace(&mut self.listed, true);
         let mut unlisted: Vec<String> = self.workers.keys().cloned().collect();
         for (pod, (sandboxes, containers)) in by_pod {
             let orphan = !self.workers.contains_key(&pod.uid);
@@ -149,5 +157,27 @@ impl Manager {
         for uid in unlisted {
             self.send(&uid, Message::Listed { sandboxes: Vec::new(), containers: Vec::new() }).await;
         }
+        if first {
+            self.remove_left_folders().await;
+        }
+    }
+
+    /// Folders of pods that are known to nobody any more: deleted while irori was down, with nothing left in the runtime.
+    async fn remove_left_folders(&self) {
+        let (folder, known) = (self.site.pods_folder(), self.workers.keys().cloned().collect::<HashSet<_>>());
+        let work = tokio::task::spawn_blocking(move || {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let Ok(uid) = entry.file_name().into_string() else { continue };
+                if known.contains(&uid) {
+                    continue;
+                }
+                match PodFolder::new(&folder, &uid).remove() {
+                    Ok(()) => tracing::info!(uid, "removed the folder of a pod that is gone"),
+                    Err(failure) => tracing::warn!(uid, "{}", failure.message),
+                }
+            }
+        });
+        // A panic in there would be logged by its hook; nothing depends on the result.
+        let _ended = work.await;
     }
 }

@@ -1,5 +1,5 @@
 //! The difference between what is written and what should be.
-use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition, PodStatus};
 use serde_json::{Value, json};
 
 /// Whether the object says already what `status` says; conditions of others do not count.
@@ -16,10 +16,22 @@ pub fn is_written(object: &Pod, status: &PodStatus) -> bool {
         && written.host_ips == status.host_ips
         && written.pod_ip == status.pod_ip
         && written.pod_ips == status.pod_ips
-        && written.container_statuses == status.container_statuses
-        && written.init_container_statuses == status.init_container_statuses
+        && same_containers(written.container_statuses.as_ref(), status.container_statuses.as_ref())
+        && same_containers(written.init_container_statuses.as_ref(), status.init_container_statuses.as_ref())
         && written.observed_generation == status.observed_generation
         && status.conditions.iter().flatten().all(same_condition)
+}
+
+/// An empty last state is as good as none.
+fn same_containers(written: Option<&Vec<ContainerStatus>>, wanted: Option<&Vec<ContainerStatus>>) -> bool {
+    let plain = |all: Option<&Vec<ContainerStatus>>| -> Vec<ContainerStatus> {
+        let plain = |c: &ContainerStatus| ContainerStatus {
+            last_state: c.last_state.clone().filter(|state| *state != ContainerState::default()),
+            ..c.clone()
+        };
+        all.into_iter().flatten().map(plain).collect()
+    };
+    plain(written) == plain(wanted)
 }
 
 /// A strategic merge patch of the status, bound to the object's uid. What is absent in `status` is taken away.

@@ -331,3 +331,70 @@ async fn a_missing_config_map_holds_the_pod_up_until_it_is_there() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_pod_gets_its_hook_and_its_signal_and_is_killed_when_the_grace_is_over() {
+    at_home(async |home: Home| {
+        let shared = home.host.path().join("shared");
+        std::fs::create_dir_all(&shared).expect("made");
+        let volumes = json!([{ "name": "h", "hostPath": { "path": shared, "type": "Directory" } }]);
+        let mount = json!([{ "name": "h", "mountPath": "/shared" }]);
+        let mut polite = shell("trap 'echo term >> /shared/polite; exit 0' TERM; while :; do sleep 1 & wait $!; done");
+        polite["volumeMounts"] = mount.clone();
+        polite["lifecycle"] =
+            json!({ "preStop": { "exec": { "command": ["/bin/busybox", "sh", "-c", "echo hook >> /shared/polite"] } } });
+        let polite = home.pod("polite", json!({ "containers": [polite], "volumes": volumes }));
+        let stubborn = home.pod("stubborn", json!({ "containers": [shell("trap '' TERM; while :; do sleep 1; done")] }));
+        home.until_ready(&polite).await;
+        home.until_ready(&stubborn).await;
+        let begun = std::time::Instant::now();
+        home.api.delete_gracefully(&polite, 30);
+        gone(&home, &polite).await;
+        assert!(begun.elapsed() < Duration::from_secs(15), "it did not wait for the grace");
+        assert_eq!(std::fs::read_to_string(shared.join("polite")).expect("read"), "hook\nterm\n");
+        let begun = std::time::Instant::now();
+        home.api.delete_gracefully(&stubborn, 3);
+        gone(&home, &stubborn).await;
+        assert!(begun.elapsed() >= Duration::from_secs(3), "it had its grace");
+        home
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_on_the_host_network_is_probed_over_http_and_keeps_its_security_context() {
+    at_home(async |home: Home| {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let serve = format!("id -u; id -G; mkdir -p /tmp/www && echo hi > /tmp/www/index.html && exec /bin/busybox httpd -f -p 127.0.0.1:{port} -h /tmp/www");
+        let mut main = shell(&serve);
+        main["readinessProbe"] = json!({ "httpGet": { "host": "127.0.0.1", "port": port, "path": "/" }, "periodSeconds": 1 });
+        main["livenessProbe"] = json!({ "tcpSocket": { "host": "127.0.0.1", "port": port }, "periodSeconds": 1 });
+        main["securityContext"] = json!({ "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } });
+        main["volumeMounts"] = json!([{ "name": "tmp", "mountPath": "/tmp" }]);
+        let security = json!({ "runAsUser": 1234, "runAsGroup": 2345, "fsGroup": 3456, "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
+        let path = home.pod("web", json!({ "hostNetwork": true, "securityContext": security, "containers": [main], "volumes": [{ "name": "tmp", "emptyDir": { "medium": "Memory" } }] }));
+        let pod = home.until_ready(&path).await;
+        assert_eq!(pod["status"]["podIP"], "192.0.2.1");
+        assert_eq!(home.log(&pod).await, "1234\n2345 3456\n");
+        home.api.delete_gracefully(&path, 1);
+        gone(&home, &path).await;
+        home
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_over_its_memory_is_killed_and_named_so() {
+    at_home(async |home: Home| {
+        let mut main = shell("exec /bin/busybox tail /dev/zero");
+        main["resources"] = json!({ "limits": { "memory": "16Mi" } });
+        let path = home.pod("greedy", json!({ "restartPolicy": "Never", "containers": [main] }));
+        let pod = home.until_pod(&path, "failure", |pod| pod["status"]["phase"] == "Failed").await;
+        let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+        assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("OOMKilled"), &json!(137)));
+        home.api.delete_gracefully(&path, 1);
+        gone(&home, &path).await;
+        home
+    })
+    .await;
+}
