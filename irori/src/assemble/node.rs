@@ -212,7 +212,7 @@ impl Node {
         let recorder = Recorder::new(self.proxy.clone(), "kube-proxy", Some(&self.name), context.clock.clone(), &context.tasks);
         let links =
             Links { client: self.client.clone(), informers: &self.proxy_informers, recorder, clock: context.clock.clone() };
-        network.serve(links, &context.tasks);
+        network.serve(links, &context.tasks)?;
         self.cluster_dns(context, home, &settings).await?;
         Ok((settings.gateways(), prepared.findings.iter().map(ToString::to_string).collect()))
     }
