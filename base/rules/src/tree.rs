@@ -1,9 +1,9 @@
 //! Small walks over JSON trees that every rule needs.
 use serde_json::{Map, Value};
 
-/// The value at a path of object keys.
+/// The value at a path of object keys; null counts as absent.
 pub fn get<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
-    path.iter().try_fold(value, |at, key| at.as_object()?.get(*key))
+    path.iter().try_fold(value, |at, key| at.as_object()?.get(*key)).filter(|found| !found.is_null())
 }
 
 /// The text at a path; `""` where there is none.

@@ -64,7 +64,7 @@ pub fn validate_scale(scale: &Value) -> ErrorList {
 fn content(row: &Row, object: &Value, fresh: bool, errors: &mut ErrorList) {
     let (group, kind) = (row.gvk.group.as_str(), row.gvk.kind.as_str());
     match (group, kind) {
-        ("", "Pod") => pod::pod(object, errors),
+        ("", "Pod") => pod::pod(object, fresh, errors),
         ("", "PodTemplate") => pod::template(object, &FieldPath::new("template"), errors),
         ("", "Service") => service::service(object, errors),
         ("", "Endpoints") => network::endpoints(object, errors),

@@ -4,11 +4,39 @@ use serde_json::Value;
 use super::Part;
 use crate::tree::{get, int, items, items_mut, remove, set, text};
 
+/// Both fields for addresses say the same.
+pub fn create(object: &mut Value, _: &super::Birth) {
+    let ip = text(object, &["spec", "clusterIP"]).to_owned();
+    if !ip.is_empty() && items(object, &["spec", "clusterIPs"]).is_empty() {
+        set(object, &["spec", "clusterIPs"], vec![Value::from(ip)]);
+    }
+}
+
+/// A client that knows only the old field changes both with it.
+fn follow_cluster_ip(new: &mut Value, old: &Value) {
+    let at = ["spec", "clusterIPs"];
+    let (is, was) = (text(new, &["spec", "clusterIP"]).to_owned(), text(old, &["spec", "clusterIP"]));
+    if is == was || get(new, &at) != get(old, &at) {
+        return;
+    }
+    if is.is_empty() {
+        remove(new, &at);
+    } else {
+        let mut all = items(new, &at).to_vec();
+        if all.is_empty() {
+            all.push(Value::Null);
+        }
+        all[0] = is.into();
+        set(new, &at, all);
+    }
+}
+
 pub fn update(new: &mut Value, old: &Value, part: Part<'_>, _now: &str) {
     if part != Part::Main {
         return;
     }
     carry_allocated(new, old);
+    follow_cluster_ip(new, old);
     drop_what_the_type_lacks(new, old);
 }
 

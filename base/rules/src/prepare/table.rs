@@ -21,7 +21,7 @@ pub fn strategy(row: &Row) -> Strategy {
     let (group, kind) = (row.gvk.group.as_str(), row.gvk.kind.as_str());
     match (group, kind) {
         ("", "Pod") => Strategy { graceful: true, create: pod::create, update: pod::update, ..counted },
-        ("", "Service") => Strategy { create_on_update: true, update: service::update, ..plain },
+        ("", "Service") => Strategy { create_on_update: true, create: service::create, update: service::update, ..plain },
         ("", "Namespace") => Strategy { create: kinds::create_namespace, update: kinds::update_namespace, ..plain },
         // A node brings its status along when it registers.
         ("", "Node") => Strategy { create: kinds::create_node, ..plain }.with_status_at_creation(),

@@ -6,7 +6,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, selector};
+use super::selector;
 use crate::tree::{get, int, items, text};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -52,7 +52,11 @@ fn role(kind: &str, object: &Value, errors: &mut ErrorList) {
             errors.required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil");
         } else {
             for (i, one) in selectors.iter().enumerate() {
+                let before = errors.len();
                 selector::label_selector(Some(one), &at.index(i), errors);
+                if errors.len() > before {
+                    errors.invalid(at.index(i), Value::Null, "invalid label selector.");
+                }
             }
         }
     }
@@ -89,7 +93,7 @@ fn binding(kind: &str, object: &Value, errors: &mut ErrorList) {
                 if !group.is_empty() {
                     errors.not_supported(at.child("apiGroup"), group, &[""]);
                 }
-                if text(subject, &["namespace"]).is_empty() {
+                if kind == "ClusterRoleBinding" && text(subject, &["namespace"]).is_empty() {
                     errors.required(at.child("namespace"), "");
                 }
             }
@@ -167,5 +171,4 @@ fn lease(object: &Value, errors: &mut ErrorList) {
     if get(object, &["spec", "holderIdentity"]).is_some_and(|h| h == "") {
         errors.invalid(at.child("holderIdentity"), "", "must not be empty");
     }
-    let _ = check::required;
 }

@@ -19,9 +19,9 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
             let name = text(object, &["metadata", "name"]);
             if text(spec, &["completionMode"]) == "Indexed" {
                 let last = int(spec, &["completions"]).unwrap_or(1) - 1;
-                let pod = format!("{name}-{}", last.max(0));
-                for why in irori_api::names::dns_label(&pod).into_iter().filter(|_| pod.len() > 63) {
-                    errors.invalid(FieldPath::new("metadata").child("name"), name, format!("will not able to create pod with invalid DNS label: {pod}: {why}"));
+                let pod = format!("{name}-{last}");
+                if !irori_api::names::dns_label(&pod).is_empty() {
+                    errors.invalid(FieldPath::new("metadata").child("name"), name, format!("will not able to create pod with invalid DNS label: {pod}"));
                 }
             }
         }
@@ -164,8 +164,7 @@ fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             errors.required(at.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
         }
     }
-    let replacement = text(spec, &["podReplacementPolicy"]);
-    if !replacement.is_empty() {
+    if let Some(replacement) = get(spec, &["podReplacementPolicy"]).and_then(Value::as_str) {
         if get(spec, &["podFailurePolicy"]).is_some() && replacement != "Failed" {
             errors.not_supported(at.child("podReplacementPolicy"), replacement, &["Failed"]);
         } else if !matches!(replacement, "Failed" | "TerminatingOrFailed") {
@@ -174,7 +173,9 @@ fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     if let Some(manager) = get(spec, &["managedBy"]).and_then(Value::as_str) {
         let at = at.child("managedBy");
-        if !domain_path(manager) {
+        if manager.is_empty() {
+            errors.required(at.clone(), "");
+        } else if !domain_path(manager) {
             errors.invalid(at.clone(), manager, "must be a domain-prefixed path (such as \"acme.io/foo\")");
         }
         if manager.len() > 63 {
@@ -194,6 +195,37 @@ fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         errors.invalid(template.child("spec").child("restartPolicy"), policy, "only \"Never\" is supported when podFailurePolicy is specified");
     }
     failure_policy(spec, at, errors);
+    for (i, rule) in items(spec, &["successPolicy", "rules"]).iter().enumerate() {
+        let at = at.child("successPolicy").child("rules").index(i);
+        if let Some(indexes) = get(rule, &["succeededIndexes"]).and_then(Value::as_str) {
+            if let Err(why) = intervals(indexes, completions.unwrap_or(0)) {
+                errors.invalid(at.child("succeededIndexes"), indexes, format!("error parsing succeededIndexes: {why}"));
+            }
+        }
+        check::not_negative(errors, rule, &at, &["succeededCount"]);
+    }
+}
+
+/// Indexes as `1,3-5,7`, in order and below the number of completions.
+fn intervals(text: &str, completions: i64) -> Result<(), String> {
+    let mut last = None;
+    for part in text.split(',').filter(|_| !text.is_empty()) {
+        let bounds: Vec<&str> = part.split('-').collect();
+        if bounds.len() > 2 {
+            return Err(format!("the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'"));
+        }
+        for (i, bound) in bounds.iter().enumerate() {
+            let n: i64 = bound.parse().map_err(|_| format!("cannot convert string to integer for index: {bound:?}"))?;
+            if n >= completions {
+                return Err(format!("too large index: {bound:?}"));
+            }
+            if last.is_some_and(|last| n <= last) && !(i == 1 && last == Some(n)) {
+                return Err(format!("non-increasing order, previous: {}, current: {n}", last.unwrap_or(0)));
+            }
+            last = Some(n);
+        }
+    }
+    Ok(())
 }
 
 /// A domain, a slash and a path.

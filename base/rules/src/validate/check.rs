@@ -48,10 +48,9 @@ pub fn required_one_of(errors: &mut ErrorList, object: &Value, at: &FieldPath, p
     }
 }
 
-/// A text held to a validator of `irori_api::names`, if there is one.
+/// A text held to a validator of `irori_api::names`, if it is set (canonical objects keep an empty text only where that means set).
 pub fn name(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str], rule: fn(&str) -> Vec<String>) {
-    let given = text(object, path);
-    if !given.is_empty() {
+    if let Some(given) = get(object, path).and_then(Value::as_str) {
         errors.invalid_each(&below(at, path), given, rule(given));
     }
 }

@@ -17,8 +17,8 @@ pub struct Around<'a> {
     pub init: bool,
 }
 
-pub fn containers(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    let volumes = items(spec, &["volumes"]);
+/// All containers of a pod; `volumes` are those that are valid themselves.
+pub fn containers(spec: &Value, volumes: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     let own_users = get(spec, &["hostUsers"]) == Some(&Value::Bool(false));
     let list = items(spec, &["containers"]);
     if list.is_empty() {
@@ -87,11 +87,18 @@ pub fn container(one: &Value, at: &FieldPath, around: &Around<'_>, errors: &mut 
     env(one, at, errors);
     volume::mounts(one, around.volumes, at, errors);
     resources(get(one, &["resources"]), &at.child("resources"), errors);
-    for (i, policy) in items(one, &["resizePolicy"]).iter().enumerate() {
-        let at = at.child("resizePolicy").index(i);
-        check::required_one_of(errors, policy, &at, &["resourceName"], &["cpu", "memory"]);
-        check::required_one_of(errors, policy, &at, &["restartPolicy"], &["NotRequired", "RestartContainer"]);
+    for policy in items(one, &["resizePolicy"]) {
+        // Both fields are told by the path of the list.
+        let at = at.child("resizePolicy");
+        for (field, known) in [("resourceName", &["cpu", "memory"]), ("restartPolicy", &["NotRequired", "RestartContainer"])] {
+            match text(policy, &[field]) {
+                "" => errors.required(at.clone(), ""),
+                given if !known.contains(&given) => errors.not_supported(at.clone(), given, known),
+                _ => {}
+            }
+        }
     }
+    restart_rules(one, at, errors);
     let restart = text(one, &["restartPolicy"]);
     if !restart.is_empty() && !matches!(restart, "Always" | "Never" | "OnFailure") {
         errors.not_supported(at.child("restartPolicy"), restart, &["Always", "Never", "OnFailure"]);
@@ -117,6 +124,21 @@ pub fn container(one: &Value, at: &FieldPath, around: &Around<'_>, errors: &mut 
     }
     if let Some(context) = get(one, &["securityContext"]) {
         security(context, around.own_users, &at.child("securityContext"), errors);
+    }
+}
+
+fn restart_rules(one: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let rules = items(one, &["restartPolicyRules"]);
+    if !rules.is_empty() && text(one, &["restartPolicy"]).is_empty() {
+        errors.required(at.child("restartPolicy"), "must specify restartPolicy when restart rules are used");
+    }
+    for (i, rule) in rules.iter().enumerate() {
+        let at = at.child("restartPolicyRules").index(i);
+        check::required_one_of(errors, rule, &at, &["action"], &["Restart", "RestartAllContainers"]);
+        match get(rule, &["exitCodes"]) {
+            None => errors.required(at.child("exitCodes"), "must be specified"),
+            Some(codes) => check::required_one_of(errors, codes, &at.child("exitCodes"), &["operator"], &["In", "NotIn"]),
+        }
     }
 }
 
@@ -192,14 +214,17 @@ fn env(one: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
     }
     for (i, source) in items(one, &["envFrom"]).iter().enumerate() {
-        let at = at.child("envFrom").index(i);
-        check::name(errors, source, &at, &["prefix"], env_name);
+        let list = at.child("envFrom");
+        let at = list.index(i);
+        if !text(source, &["prefix"]).is_empty() {
+            check::name(errors, source, &at, &["prefix"], env_name);
+        }
         let given: Vec<&str> = ["configMapRef", "secretRef"].into_iter().filter(|r| get(source, &[r]).is_some()).collect();
         for reference in &given {
-            check::required(errors, source, &at, &[reference, "name"]);
+            check::required_name(errors, source, &at, &[reference, "name"], names::dns_subdomain);
         }
         match given.len() {
-            0 => errors.invalid(at.clone(), "", "must specify one of: `configMapRef` or `secretRef`"),
+            0 => errors.invalid(list.clone(), "", "must specify one of: `configMapRef` or `secretRef`"),
             1 => {}
             _ => errors.invalid(at.clone(), "", "may not have more than one field specified at a time"),
         }
@@ -290,9 +315,8 @@ pub fn quantity_not_negative(amount: &str, at: &FieldPath, errors: &mut ErrorLis
 /// Names of resources of containers: cpu, memory, ephemeral-storage, hugepages-…, or a name with a domain.
 pub fn resource_name(name: &str, at: &FieldPath, errors: &mut ErrorList) {
     let wrong = names::qualified_name(name);
-    if !wrong.is_empty() {
-        errors.invalid_each(at, name, wrong);
-    } else if !name.contains('/') && !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !name.starts_with("hugepages-") {
+    errors.invalid_each(at, name, wrong);
+    if !name.contains('/') && !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !name.starts_with("hugepages-") {
         errors.invalid(at.clone(), name, "must be a standard resource for containers");
     }
 }

@@ -12,13 +12,13 @@ use crate::tree::{get, items, map, text};
 /// Bytes of all data of a ConfigMap or Secret.
 const DATA_MAX: usize = 1024 * 1024;
 
-pub fn content(_group: &str, kind: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
+pub fn content(group: &str, kind: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
     match kind {
         "ConfigMap" => config_map(object, errors),
         "Secret" => secret(object, errors),
         "Node" => node(object, errors),
         "Namespace" => {}
-        "Event" => event(object, fresh, errors),
+        "Event" => event(group, object, fresh, errors),
         "LimitRange" => limit_range(object, errors),
         "ResourceQuota" => quota(object, errors),
         _ => {}
@@ -133,21 +133,33 @@ fn node(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-fn event(object: &Value, fresh: bool, errors: &mut ErrorList) {
+fn event(group: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
     let root = FieldPath::root();
     let new_form = get(object, &["regarding"]).is_some() || get(object, &["reportingController"]).is_some();
     let involved = if new_form { "regarding" } else { "involvedObject" };
     let namespace = text(object, &["metadata", "namespace"]);
     let of = text(object, &[involved, "namespace"]);
-    let cluster = of.is_empty() && !text(object, &[involved, "kind"]).is_empty();
-    if (cluster && !matches!(namespace, "" | "default" | "kube-system") && known_namespaced(text(object, &[involved, "kind"])))
-        || (!of.is_empty() && of != namespace)
-    {
+    // Events about what has no namespace live in one of these.
+    let nowhere = of.is_empty() && !matches!(namespace, "" | "default" | "kube-system");
+    if nowhere || (!of.is_empty() && of != namespace) {
         errors.invalid(FieldPath::new("involvedObject").child("namespace"), of, "does not match event.namespace");
     }
     let timed = !text(object, &["eventTime"]).is_empty();
-    if !timed || !fresh {
+    if !fresh || (!timed && group != "events.k8s.io") {
         return;
+    }
+    if !timed {
+        errors.required(root.child("eventTime"), "");
+    }
+    if group == "events.k8s.io" {
+        for (field, told) in [
+            ("deprecatedFirstTimestamp", "firstTimestamp"), ("deprecatedLastTimestamp", "lastTimestamp"), ("deprecatedCount", "count"),
+            ("deprecatedSource", "source"),
+        ] {
+            if get(object, &[field]).is_some_and(|v| v.as_object().is_none_or(|o| !o.is_empty())) {
+                errors.invalid(root.child(told), "", "needs to be unset");
+            }
+        }
     }
     let controller = if new_form { "reportingController" } else { "reportingComponent" };
     let told = text(object, &[controller]);
@@ -170,11 +182,6 @@ fn event(object: &Value, fresh: bool, errors: &mut ErrorList) {
     if note.len() > 1024 {
         errors.invalid(root.child("message"), "", "can have at most 1024 bytes");
     }
-}
-
-/// Kinds that live in namespaces, of those that events are about.
-fn known_namespaced(kind: &str) -> bool {
-    !matches!(kind, "Node" | "Namespace" | "PersistentVolume")
 }
 
 fn limit_range(object: &Value, errors: &mut ErrorList) {

@@ -17,7 +17,7 @@ fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
         ("", "Namespace") => names::dns_label,
         ("", "Service") => names::dns_1035_label,
-        ("rbac.authorization.k8s.io", _) => names::path_segment,
+        ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "policy", _) => names::path_segment,
         ("networking.k8s.io", "IPAddress") => ip_name,
         ("apiregistration.k8s.io", "APIService") => names::path_segment,
         ("apiextensions.k8s.io", "CustomResourceDefinition") => any_name,
@@ -64,6 +64,7 @@ pub fn object(row: &Row, object: &Value, errors: &mut ErrorList) {
         errors.forbidden(at.child("namespace"), "not allowed on this type");
     }
     parts(meta, &at, errors);
+    standard_finalizers(row, meta, &at, errors);
 }
 
 /// A name as far as it is given: what stands before the random end may end with a dash.
@@ -80,8 +81,19 @@ pub fn parts(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
     labels(get(meta, &["labels"]), &at.child("labels"), errors);
     annotations(meta, &at.child("annotations"), errors);
     owners(items(meta, &["ownerReferences"]), &at.child("ownerReferences"), errors);
-    for (i, finalizer) in items(meta, &["finalizers"]).iter().enumerate() {
-        finalizer_name(finalizer.as_str().unwrap_or(""), &at.child("finalizers"), i, errors);
+    for finalizer in items(meta, &["finalizers"]).iter().filter_map(Value::as_str) {
+        errors.invalid_each(&at.child("finalizers"), finalizer, names::qualified_name(finalizer));
+    }
+}
+
+/// Most kinds take only finalizers with a domain, or the few standard ones.
+fn standard_finalizers(row: &Row, meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let any = matches!(row.gvk.group.as_str(), "node.k8s.io" | "coordination.k8s.io") || row.gvk.kind == "Event" || row.protobuf.is_none();
+    for (i, name) in items(meta, &["finalizers"]).iter().filter_map(Value::as_str).enumerate() {
+        let qualified = names::qualified_name(name).is_empty();
+        if qualified && !any && !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+            errors.invalid(at.child("finalizers").index(i), name, "name is neither a standard finalizer name nor is it fully qualified");
+        }
     }
 }
 
@@ -132,15 +144,6 @@ fn owners(owners: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-fn finalizer_name(name: &str, list: &FieldPath, index: usize, errors: &mut ErrorList) {
-    let wrong = names::qualified_name(name);
-    let qualified = wrong.is_empty();
-    errors.invalid_each(list, name, wrong);
-    if qualified && !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
-        errors.invalid(list.index(index), name, "name is neither a standard finalizer name nor is it fully qualified");
-    }
-}
-
 /// What may not change in metadata, whatever the kind.
 pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
     let at = FieldPath::new("metadata");
@@ -162,6 +165,6 @@ pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
     if int(is, &["generation"]).unwrap_or(0) < int(was, &["generation"]).unwrap_or(0) {
         errors.invalid(at.child("generation"), int(is, &["generation"]).unwrap_or(0), "must not be decremented");
     }
-    let _ = row;
     parts(is, &at, errors);
+    standard_finalizers(row, is, &at, errors);
 }

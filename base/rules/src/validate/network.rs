@@ -152,7 +152,6 @@ fn ingress_class(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::required_name(errors, parameters, &at, &["name"], names::path_segment);
     let namespace = get(parameters, &["namespace"]).and_then(Value::as_str);
     match text(parameters, &["scope"]) {
-        "" => errors.required(at.child("scope"), ""),
         "Cluster" if namespace.is_some() => errors.forbidden(at.child("namespace"), "`parameters.scope` is set to 'Cluster'"),
         "Cluster" => {}
         "Namespace" => match namespace {
@@ -280,7 +279,7 @@ fn slice(object: &Value, errors: &mut ErrorList) {
             errors.too_many(at.child("addresses"), addresses.len(), 100);
         }
         for (j, address) in addresses.iter().filter_map(Value::as_str).enumerate() {
-            slice_address(kind, address, &at.child("addresses").index(j), errors);
+            slice_address(kind, address, &at.child("addresses"), j, errors);
         }
         check::name(errors, endpoint, &at, &["nodeName"], names::dns_subdomain);
         for (key, value) in map(endpoint, &["deprecatedTopology"]).into_iter().flatten() {
@@ -310,13 +309,14 @@ fn slice(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-fn slice_address(kind: &str, address: &str, at: &FieldPath, errors: &mut ErrorList) {
+fn slice_address(kind: &str, address: &str, list: &FieldPath, i: usize, errors: &mut ErrorList) {
+    let at = &list.index(i);
     let parsed = address.parse::<std::net::IpAddr>();
     match (kind, &parsed) {
         ("FQDN", _) => errors.invalid_each(at, address, names::dns_subdomain(address)),
         ("IPv4", Ok(std::net::IpAddr::V4(_))) | ("IPv6", Ok(std::net::IpAddr::V6(_))) => special(address, at, errors),
-        ("IPv4", Ok(_)) => errors.invalid(at.clone(), address, "must be an IPv4 address"),
-        ("IPv6", Ok(_)) => errors.invalid(at.clone(), address, "must be an IPv6 address"),
+        ("IPv4", Ok(_)) => errors.invalid(list.clone(), address, "must be an IPv4 address"),
+        ("IPv6", Ok(_)) => errors.invalid(list.clone(), address, "must be an IPv6 address"),
         ("IPv4" | "IPv6", Err(_)) => check::ip(errors, address, at.clone()),
         _ => {}
     }

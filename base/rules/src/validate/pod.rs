@@ -6,10 +6,13 @@ use irori_api::{
 use serde_json::Value;
 
 use super::{check, container, meta, selector, volume};
-use crate::tree::{get, int, items, text};
+use crate::tree::{get, items, text};
 
-pub fn pod(object: &Value, errors: &mut ErrorList) {
+pub fn pod(object: &Value, fresh: bool, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
+    if fresh && !items(object, &["spec", "ephemeralContainers"]).is_empty() {
+        errors.forbidden(at.child("ephemeralContainers"), "cannot be set on create");
+    }
     let spec_value = get(object, &["spec"]).unwrap_or(&Value::Null);
     spec(spec_value, text(object, &["metadata", "name"]), &at, errors);
 }
@@ -32,8 +35,8 @@ pub fn template_value_at(template: &Value, at: &FieldPath, errors: &mut ErrorLis
 }
 
 pub fn spec(spec: &Value, pod_name: &str, at: &FieldPath, errors: &mut ErrorList) {
-    volume::volumes(items(spec, &["volumes"]), pod_name, &at.child("volumes"), errors);
-    container::containers(spec, at, errors);
+    let volumes = volume::volumes(items(spec, &["volumes"]), pod_name, &at.child("volumes"), errors);
+    container::containers(spec, &volumes, at, errors);
     container::resources(get(spec, &["resources"]), &at.child("resources"), errors);
     claims(items(spec, &["resourceClaims"]), &at.child("resourceClaims"), errors);
     check::required_one_of(errors, spec, at, &["restartPolicy"], &["Always", "OnFailure", "Never"]);
@@ -78,7 +81,6 @@ pub fn spec(spec: &Value, pod_name: &str, at: &FieldPath, errors: &mut ErrorList
         errors.invalid_each(&at.child("hostnameOverride"), name, names::dns_subdomain(name));
     }
     check::between(errors, spec, at, &["activeDeadlineSeconds"], 1, i64::from(i32::MAX));
-    check::not_negative(errors, spec, at, &["terminationGracePeriodSeconds"]);
     selector::tolerations(items(spec, &["tolerations"]), &at.child("tolerations"), errors);
     for (i, alias) in items(spec, &["hostAliases"]).iter().enumerate() {
         let at = at.child("hostAliases").index(i);
@@ -189,5 +191,4 @@ fn dns(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             errors.required(at.child("options").index(i), "must not be empty");
         }
     }
-    let _ = int;
 }

@@ -52,6 +52,11 @@ pub fn content(group: &str, kind: &str, object: &Value, errors: &mut ErrorList) 
             } else {
                 errors.invalid_each(&FieldPath::new("handler"), handler, names::dns_label(handler));
             }
+            for (name, amount) in crate::tree::map(object, &["overhead", "podFixed"]).into_iter().flatten() {
+                let at = FieldPath::new("overhead").child("limits").key(name);
+                super::container::resource_name(name, &at, errors);
+                super::container::quantity_not_negative(amount.as_str().unwrap_or("0"), &at, errors);
+            }
             if let Some(scheduling) = get(object, &["scheduling"]) {
                 let at = FieldPath::new("scheduling");
                 super::meta::labels(get(scheduling, &["nodeSelector"]), &at.child("nodeSelector"), errors);
@@ -67,8 +72,13 @@ fn autoscaler(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     if let Some(least) = min.filter(|n| *n < 1) {
         errors.invalid(at.child("minReplicas"), least, "must be greater than or equal to 1");
     }
-    if max < 1 {
-        errors.invalid(at.child("maxReplicas"), max, "must be greater than 0");
+    if min == Some(0) && !items(spec, &["metrics"]).iter().any(|m| matches!(text(m, &["type"]), "Object" | "External")) {
+        errors.forbidden(at.child("metrics"), "must specify at least one Object or External metric to support scaling to zero replicas");
+    }
+    match max {
+        0 => errors.required(at.child("maxReplicas"), "must be set and greater than 0"),
+        n if n < 0 => errors.invalid(at.child("maxReplicas"), n, "must be greater than or equal to 1"),
+        _ => {}
     }
     if min.is_some_and(|min| max < min) {
         errors.invalid(at.child("maxReplicas"), max, "must be greater than or equal to `minReplicas`");
@@ -77,7 +87,7 @@ fn autoscaler(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::required_name(errors, spec, at, &["scaleTargetRef", "kind"], names::path_segment);
     check::required_name(errors, spec, at, &["scaleTargetRef", "name"], names::path_segment);
     let version = text(spec, &["scaleTargetRef", "apiVersion"]);
-    if !version.is_empty() && version != "v1" && !version.contains('/') {
+    if version != "v1" && !version.contains('/') {
         errors.invalid(target.child("apiVersion"), version, "apiVersion must specify API group");
     }
     for (i, metric) in items(spec, &["metrics"]).iter().enumerate() {
@@ -92,6 +102,9 @@ fn autoscaler(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
         if let Some(n) = window.filter(|n| *n > 3600) {
             errors.invalid(at.child("stabilizationWindowSeconds"), n, "must be less than or equal to 3600");
+        }
+        if let Some(share) = get(rules, &["tolerance"]).and_then(Value::as_str).filter(|t| t.starts_with('-')) {
+            errors.invalid(at.child("tolerance"), share, "must be greater than or equal to 0");
         }
         let choice = text(rules, &["selectPolicy"]);
         if !choice.is_empty() && !matches!(choice, "Disabled" | "Max" | "Min") {
@@ -130,8 +143,12 @@ fn metric_of(metric: &Value, at: &FieldPath, errors: &mut ErrorList) {
     for (known, field) in FIELDS {
         match (get(metric, &[field]), *known == kind) {
             (None, true) => errors.required(at.child(field), "must populate information for the given metric source"),
-            (Some(_), false) => errors.forbidden(at.child(field), "must populate the given metric source only"),
-            (Some(source), true) => source_of(field, source, &at.child(field), errors),
+            (Some(source), wanted) => {
+                if !wanted {
+                    errors.forbidden(at.child(field), "must populate the given metric source only");
+                }
+                source_of(field, source, &at.child(field), errors);
+            }
             (None, false) => {}
         }
     }
@@ -160,7 +177,10 @@ fn source_of(field: &str, source: &Value, at: &FieldPath, errors: &mut ErrorList
     let at = at.child("target");
     let target = get(source, &["target"]).unwrap_or(&Value::Null);
     match text(target, &["type"]) {
-        "" => errors.required(at.child("type"), "must specify a metric target type"),
+        "" => {
+            errors.required(at.child("type"), "must specify a metric target type");
+            errors.invalid(at.child("type"), "", "must be either Utilization, Value, or AverageValue");
+        }
         "Utilization" | "Value" | "AverageValue" => {}
         other => errors.invalid(at.child("type"), other, "must be either Utilization, Value, or AverageValue"),
     }
@@ -176,6 +196,9 @@ fn source_of(field: &str, source: &Value, at: &FieldPath, errors: &mut ErrorList
     }
     let has = |value: &str| get(target, &[value]).is_some();
     match field {
+        "resource" | "containerResource" if has("averageUtilization") && has("averageValue") => {
+            errors.forbidden(at.child("averageValue"), "may not set both a target raw value and a target utilization");
+        }
         "resource" | "containerResource" if !has("averageUtilization") && !has("averageValue") => {
             errors.required(at.child("averageUtilization"), "must set either a target raw value or a target utilization");
         }

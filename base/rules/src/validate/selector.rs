@@ -158,9 +158,8 @@ fn pod_term(term: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let key = text(term, &["topologyKey"]);
     if key.is_empty() {
         errors.required(at.child("topologyKey"), "can not be empty");
-    } else {
-        errors.invalid_each(&at.child("topologyKey"), key, names::qualified_name(key));
     }
+    errors.invalid_each(&at.child("topologyKey"), key, names::qualified_name(key));
 }
 
 /// Tolerations of a pod.
@@ -199,7 +198,6 @@ pub fn tolerations(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
 
 /// Spread constraints of a pod.
 pub fn spread(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
-    let mut seen: Vec<(&str, &str)> = Vec::new();
     for (i, constraint) in list.iter().enumerate() {
         let at = at.index(i);
         let skew = crate::tree::int(constraint, &["maxSkew"]).unwrap_or(0);
@@ -209,16 +207,14 @@ pub fn spread(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         let (key, otherwise) = (text(constraint, &["topologyKey"]), text(constraint, &["whenUnsatisfiable"]));
         if key.is_empty() {
             errors.required(at.child("topologyKey"), "can not be empty");
-        } else {
-            errors.invalid_each(&at.child("topologyKey"), key, names::qualified_name(key));
         }
         if !matches!(otherwise, "DoNotSchedule" | "ScheduleAnyway") {
             errors.not_supported(at.child("whenUnsatisfiable"), otherwise, &["DoNotSchedule", "ScheduleAnyway"]);
         }
-        if seen.contains(&(key, otherwise)) {
+        let again = |c: &Value| (text(c, &["topologyKey"]), text(c, &["whenUnsatisfiable"])) == (key, otherwise);
+        if list[i + 1..].iter().any(again) {
             errors.duplicate(at.child("{topologyKey, whenUnsatisfiable}"), format!("{{{key}, {otherwise}}}"));
         }
-        seen.push((key, otherwise));
         if let Some(domains) = crate::tree::int(constraint, &["minDomains"]) {
             if domains <= 0 {
                 errors.invalid(at.child("minDomains"), domains, "must be greater than zero");

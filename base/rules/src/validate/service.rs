@@ -131,10 +131,10 @@ fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
             errors.duplicate(at, family);
         }
     }
-    check::one_of(errors, spec, at, &["ipFamilyPolicy"], &["PreferDualStack", "RequireDualStack", "SingleStack"]);
     if kind == "ExternalName" {
         return;
     }
+    check::one_of(errors, spec, at, &["ipFamilyPolicy"], &["PreferDualStack", "RequireDualStack", "SingleStack"]);
     let first = text(spec, &["clusterIP"]);
     let all = items(spec, &["clusterIPs"]);
     if all.len() > 2 {
@@ -206,8 +206,9 @@ fn traffic(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
         let why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
         errors.invalid(at.child("healthCheckNodePort"), health, why);
     }
-    if kind != "ExternalName" {
-        check::required_one_of(errors, spec, at, &["internalTrafficPolicy"], &["Cluster", "Local"]);
+    if matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer") && get(spec, &["internalTrafficPolicy"]).is_none() {
+        errors.required(at.child("internalTrafficPolicy"), "");
     }
+    check::one_of(errors, spec, at, &["internalTrafficPolicy"], &["Cluster", "Local"]);
     check::one_of(errors, spec, at, &["trafficDistribution"], &["PreferClose", "PreferSameZone", "PreferSameNode"]);
 }

@@ -28,14 +28,24 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
         }
         "VolumeAttachment" => {
             check::required_name(errors, spec, &at, &["attacher"], names::dns_subdomain);
+            if text(spec, &["attacher"]).len() > 63 {
+                errors.too_long(at.child("attacher"), 63);
+            }
             let source = at.child("source");
             match (get(spec, &["source", "persistentVolumeName"]), get(spec, &["source", "inlineVolumeSpec"])) {
                 (None, None) => errors.required(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+                (None, Some(_)) => {}
                 (Some(_), Some(_)) => errors.forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
-                (Some(name), None) if name == "" => errors.required(source.child("persistentVolumeName"), "must specify non empty persistentVolumeName"),
-                _ => {}
+                (Some(name), None) => {
+                    if name == "" {
+                        errors.required(source.child("persistentVolumeName"), "must specify non empty persistentVolumeName");
+                    }
+                    let name = name.as_str().unwrap_or("");
+                    errors.invalid_each(&source.child("persistentVolumeName"), name, names::dns_subdomain(name));
+                }
             }
-            check::required_name(errors, spec, &at, &["nodeName"], names::dns_subdomain);
+            let node = text(spec, &["nodeName"]);
+            errors.invalid_each(&at.child("nodeName"), node, names::dns_subdomain(node));
         }
         "CSINode" => {
             let mut seen: Vec<&str> = Vec::new();

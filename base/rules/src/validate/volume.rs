@@ -8,11 +8,14 @@ use serde_json::Value;
 use super::{check, container, selector};
 use crate::tree::{get, int, items, map, text};
 
-pub fn volumes(list: &[Value], pod: &str, at: &FieldPath, errors: &mut ErrorList) {
+/// Checks the volumes of a pod and gives those that containers may mount.
+pub fn volumes(list: &[Value], pod: &str, at: &FieldPath, errors: &mut ErrorList) -> Vec<Value> {
+    let mut good = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for (i, volume) in list.iter().enumerate() {
         let at = at.index(i);
         let name = text(volume, &["name"]);
+        let before = errors.len();
         sources(volume, pod, &at, errors);
         if name.is_empty() {
             errors.required(at.child("name"), "");
@@ -24,7 +27,11 @@ pub fn volumes(list: &[Value], pod: &str, at: &FieldPath, errors: &mut ErrorList
             errors.invalid_each(&at.child("name"), name, wrong);
         }
         seen.push(name);
+        if errors.len() == before {
+            good.push(volume.clone());
+        }
     }
+    good
 }
 
 fn sources(volume: &Value, pod: &str, at: &FieldPath, errors: &mut ErrorList) {
@@ -36,17 +43,20 @@ fn sources(volume: &Value, pod: &str, at: &FieldPath, errors: &mut ErrorList) {
     ];
     let given: Vec<&str> = ORDER.iter().copied().filter(|s| get(volume, &[s]).is_some()).collect();
     for (i, kind) in given.iter().enumerate() {
+        let named = at;
         let at = at.child(kind);
         if i > 0 {
             errors.forbidden(at, "may not specify more than 1 volume type");
             continue;
         }
         let Some(source) = get(volume, &[kind]) else { continue };
-        source_of(kind, source, text(volume, &["name"]), pod, &at, errors);
+        source_of(kind, source, (text(volume, &["name"]), pod, named), &at, errors);
     }
 }
 
-fn source_of(kind: &str, source: &Value, name: &str, pod: &str, at: &FieldPath, errors: &mut ErrorList) {
+/// `whose`: names of volume and pod, path of the volume.
+fn source_of(kind: &str, source: &Value, whose: (&str, &str, &FieldPath), at: &FieldPath, errors: &mut ErrorList) {
+    let (name, pod, named) = whose;
     match kind {
         "emptyDir" => {
             if let Some(limit) = get(source, &["sizeLimit"]).and_then(Value::as_str).filter(|l| l.starts_with('-')) {
@@ -84,7 +94,7 @@ fn source_of(kind: &str, source: &Value, name: &str, pod: &str, at: &FieldPath, 
                 let claim = format!("{pod}-{name}");
                 if !pod.is_empty() && !name.is_empty() {
                     for why in names::dns_subdomain(&claim) {
-                        errors.invalid(FieldPath::new("spec").child("volumes").child("name"), name, format!("PVC name \"{claim}\": {why}"));
+                        errors.invalid(named.child("name"), name, format!("PVC name \"{claim}\": {why}"));
                     }
                 }
                 super::storage::claim_spec(get(template, &["spec"]).unwrap_or(&Value::Null), &at.child("volumeClaimTemplate").child("spec"), errors);

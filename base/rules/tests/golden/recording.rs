@@ -110,6 +110,12 @@ fn admit_pod(pod: &mut Value) {
     if spec["preemptionPolicy"].is_null() {
         spec["preemptionPolicy"] = json!("PreemptLowerPriority");
     }
+    tolerate(pod);
+}
+
+/// The tolerations that the DefaultTolerationSeconds plugin adds, at updates too.
+pub fn tolerate(pod: &mut Value) {
+    let spec = &mut pod["spec"];
     let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let tolerated = |t: &Value| {
