@@ -9,6 +9,7 @@ use crate::{
     cni::{self, InstallError},
     dns::{self, DnsError, DnsServer, DnsSettings, Informed},
     host::{self, HostError, Prepared},
+    netlink::NetlinkError,
     nodes, services,
 };
 
@@ -42,10 +43,11 @@ impl Network {
         cni::install(&self.settings, prepared.mtu, program)
     }
 
-    /// Serves Services and routes to other nodes until shutdown.
-    pub fn serve(&self, links: Links<'_>, tasks: &Tasks) {
-        services::run(self.settings.clone(), links.informers, links.recorder, tasks);
-        nodes::run(self.settings.clone(), links.client, links.informers, links.clock, tasks);
+    /// Serves Services, routes to other nodes and uplinks that come later, until shutdown.
+    pub fn serve(&self, links: Links<'_>, tasks: &Tasks) -> Result<(), NetlinkError> {
+        services::run(self.settings.clone(), links.informers, links.recorder, tasks)?;
+        nodes::run(self.settings.clone(), links.client, links.informers, links.clock, tasks)?;
+        host::follow(self.settings.clone(), tasks)
     }
 
     /// Serves the cluster's DNS until shutdown. [`dns::ensure_dns_objects`] makes it known to the cluster.

@@ -1,11 +1,11 @@
 //! Routes to the pods of other nodes.
 //!
-//! Flow: Nodes (informer) -> `plan` (pure) -> the kernel's routes -> condition `PodRoutesIncomplete` on this Node.
+//! Flow: Nodes (informer), the kernel's changes -> `plan` (pure) -> the kernel's routes -> condition `PodRoutesIncomplete` on this Node.
 //! A node is reached if one of its InternalIPs is on a network that this machine is on. What needs a tunnel is not reached yet:
 //! that is said by the condition and never hidden.
 use std::{net::IpAddr, sync::Mutex, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::BoxFuture};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use irori_client::{Backoff, Informer, Informers, Key, Loop, Outcome, ReconcileError, Reconciler};
 use irori_runtime::{Clock, Tasks};
 use k8s_openapi::api::core::v1::Node;
@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::{
     Cidr, Settings,
     netlink::{
-        NetlinkError,
+        NetlinkError, events,
         route::{LinkAddress, Route, RouteSocket},
     },
 };
@@ -106,11 +106,21 @@ pub fn apply(plan: &NodesPlan, settings: &Settings) -> Result<(), NetlinkError> 
 }
 
 /// Keeps routes and the condition in step with the Nodes until shutdown. `client` may patch this Node's status.
-pub fn run(settings: Settings, client: kube::Client, informers: &Informers, clock: Clock, tasks: &Tasks) {
+pub fn run(
+    settings: Settings,
+    client: kube::Client,
+    informers: &Informers,
+    clock: Clock,
+    tasks: &Tasks,
+) -> Result<(), NetlinkError> {
     let nodes = informers.of::<Node>();
-    let triggers = nodes.changes().map(|_| Key::cluster("nodes"));
+    let all = || Key::cluster("nodes");
+    // The machine's own networks change, too, and network managers remove routes that they do not know.
+    let events = events::links_and_routes()?.map(move |_| all());
+    let triggers = stream::select(nodes.changes().map(move |_| all()), events);
     let routes = Routes { settings, client, nodes, clock, told: Mutex::default() };
     Loop { workers: 1, backoff: BACKOFF }.run(routes, triggers, tasks);
+    Ok(())
 }
 
 struct Routes {

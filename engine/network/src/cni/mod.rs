@@ -1,4 +1,5 @@
-//! Irori as its own CNI plugin (CNI specification 1.0.0 and 0.4.0; 0.3.1, whose results look the same, for runtimes that set `lo` up with it).
+//! Irori as its own CNI plugin (CNI specification 1.0.0 and 0.4.0; 0.3.1, whose results look like those of 0.4.0, for runtimes
+//! that set `lo` up with it).
 //!
 //! What it is: the entrance for a process that a container runtime started as `irori-cni` (one routed veth per pod) or
 //! `loopback` (sets `lo` up, which runtimes ask of a plugin of that name).

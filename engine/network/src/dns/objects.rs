@@ -61,7 +61,14 @@ async fn ensure_service(client: &kube::Client, addresses: &[IpAddr]) -> Result<(
     // Asked first: a create of what is there is refused for its address before its name is looked at.
     let there = match services.get_opt(NAME).await.map_err(failed(doing()))? {
         Some(there) => there,
-        None => return services.create(&PostParams::default(), &service).await.map(drop).map_err(failed(doing())),
+        None => match services.create(&PostParams::default(), &service).await {
+            Ok(_) => return Ok(()),
+            // Another node may have been faster.
+            Err(source) => match services.get_opt(NAME).await.map_err(failed(doing()))? {
+                Some(there) => there,
+                None => return Err(failed(doing())(source)),
+            },
+        },
     };
     let has = there.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
     match addresses.first() {

@@ -5,8 +5,11 @@
 //! were changed are remembered in `DATA/cni/switches.json` and set back, unless another Irori on the host still needs them.
 //! On forwarding policies of others (Docker sets one when it is the first to switch forwarding on; firewalls do): a packet that
 //! another table drops cannot be saved by ours, and foreign tables are not touched. `prepare` reports the chain instead.
+mod follow;
 mod switches;
 mod uplink;
+
+pub use follow::follow;
 
 use std::net::IpAddr;
 
@@ -37,8 +40,8 @@ pub struct Prepared {
 /// Something on the host that a person should know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Another table drops forwarded packets unless it knows them.
-    ForwardPolicyDrop { table: String, chain: String },
+    /// Another table drops packets unless it knows them.
+    DropPolicy { hook: String, table: String, chain: String },
     /// No default route: pods reach only this machine.
     NoUplink,
 }
@@ -46,10 +49,15 @@ pub enum Finding {
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::ForwardPolicyDrop { table, chain } => write!(
+            Self::DropPolicy { hook, table, chain } if hook == "input" => write!(
+                f,
+                "chain {chain} of packet table {table} drops what is not expressly allowed into this machine: pods reach its \
+                 cluster DNS and API only if it accepts packets from links named ir*"
+            ),
+            Self::DropPolicy { table, chain, .. } => write!(
                 f,
                 "chain {chain} of packet table {table} drops forwarded packets (Docker and some firewalls set this): \
-                 traffic of pods to other machines will not pass until it accepts links named ir*"
+                 traffic of pods will not pass until it accepts links named ir*"
             ),
             Self::NoUplink => write!(f, "this machine has no default route: pods will reach only this machine"),
         }
@@ -188,10 +196,11 @@ async fn drop_policies(nft: &Nft, settings: &Settings) -> Result<Vec<Finding>, H
     let own = settings.instance.table();
     let text = |chain: &serde_json::Value, field: &str| chain[field].as_str().unwrap_or_default().to_owned();
     let chains = nft.chains().await?;
-    let dropping = chains
-        .iter()
-        .filter(|chain| chain["hook"] == "forward" && chain["policy"] == "drop" && chain["table"].as_str() != Some(&own));
-    let finding = |chain| Finding::ForwardPolicyDrop {
+    let matters = |chain: &&serde_json::Value| chain["hook"] == "forward" || chain["hook"] == "input";
+    let dropping =
+        chains.iter().filter(matters).filter(|chain| chain["policy"] == "drop" && chain["table"].as_str() != Some(&own));
+    let finding = |chain| Finding::DropPolicy {
+        hook: text(chain, "hook"),
         table: format!("{} {}", text(chain, "family"), text(chain, "table")),
         chain: text(chain, "name"),
     };

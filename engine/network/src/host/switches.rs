@@ -20,14 +20,19 @@ struct Before {
 pub fn set(settings: &Settings, uplinks: &[Link]) -> Result<(), HostError> {
     let wanted = wanted(settings, uplinks);
     let mut before = load(settings);
-    for (name, value) in &wanted {
-        let Some(old) = sysctl::read(name).filter(|old| old != value) else { continue };
+    let changes = |(name, value): &&(String, String)| sysctl::read(name).is_some_and(|old| old != *value);
+    let wanted: Vec<_> = wanted.iter().filter(changes).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for (name, _) in &wanted {
+        let Some(old) = sysctl::read(name) else { continue };
         if !before.values.iter().any(|(known, _)| known == name) {
             before.values.push((name.clone(), old));
         }
     }
     store(settings, &before)?;
-    for (name, value) in &wanted {
+    for (name, value) in wanted {
         sysctl::write_if_there(name, value)?;
     }
     Ok(())

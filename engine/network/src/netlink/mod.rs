@@ -5,6 +5,7 @@
 //! Invariant: a socket belongs to the network namespace in which it was opened, whatever thread uses it later.
 //! Limits: 5 s for an answer, 3 tries of a listing that changed while it was read.
 pub mod conntrack;
+pub mod events;
 pub mod route;
 
 use std::{

@@ -49,10 +49,20 @@ impl Nft {
 
     /// The base chains of all tables, as nft lists them.
     pub async fn chains(&self) -> Result<Vec<Value>, NftError> {
-        let output = self.run(&["-j", "list", "chains"], Vec::new()).await?;
+        self.list("chains", "chain").await
+    }
+
+    /// Whether the table (family inet) is there.
+    pub async fn has_table(&self, name: &str) -> Result<bool, NftError> {
+        let tables = self.list("tables", "table").await?;
+        Ok(tables.iter().any(|table| table["family"] == "inet" && table["name"] == name))
+    }
+
+    async fn list(&self, what: &str, kind: &str) -> Result<Vec<Value>, NftError> {
+        let output = self.run(&["-j", "list", what], Vec::new()).await?;
         let listing: Value = serde_json::from_slice(&output).map_err(NftError::Listing)?;
         let objects = listing["nftables"].as_array().cloned().unwrap_or_default();
-        Ok(objects.into_iter().filter_map(|mut object| object.get_mut("chain").map(Value::take)).collect())
+        Ok(objects.into_iter().filter_map(|mut object| object.get_mut(kind).map(Value::take)).collect())
     }
 
     /// Removes the table with all it holds; one that is not there is no error.

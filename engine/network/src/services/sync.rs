@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Settings,
-    netlink::{NetlinkError, conntrack::ConntrackSocket},
+    netlink::{NetlinkError, conntrack::ConntrackSocket, events},
     nft::{
         Nft, NftError, base,
         ruleset::{Ruleset, difference},
@@ -25,14 +25,23 @@ use crate::{
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(30) };
 
+/// Why to look at Services: something about them changed.
+const ALL: &str = "services";
+/// Why to look at Services: the table was deleted, by us (when it is written anew) or by somebody else.
+const TABLE_DELETED: &str = "table-deleted";
+
 /// Serves all Services on this node until shutdown. [`crate::host::prepare`] comes first.
-pub fn run(settings: Settings, informers: &Informers, recorder: Recorder, tasks: &Tasks) {
+pub fn run(settings: Settings, informers: &Informers, recorder: Recorder, tasks: &Tasks) -> Result<(), NetlinkError> {
     let (services, slices) = (informers.of::<Service>(), informers.of::<EndpointSlice>());
     // Whatever changed, the answer is one plan of everything.
-    let all = || Key::cluster("services");
-    let triggers = stream::select(services.changes().map(move |_| all()), slices.changes().map(move |_| all())).boxed();
+    let all = || Key::cluster(ALL);
+    let changes = stream::select(services.changes().map(move |_| all()), slices.changes().map(move |_| all()));
+    // Somebody loads a firewall that begins with `flush ruleset`.
+    let deleted = events::table_deleted(&settings.instance.table())?.map(|_| Key::cluster(TABLE_DELETED));
+    let triggers = stream::select(changes, deleted);
     let sync = Sync { kernel: Kernel::new(&settings), settings, services, slices, recorder, reported: Mutex::default() };
     Loop { workers: 1, backoff: BACKOFF }.run(sync, triggers, tasks);
+    Ok(())
 }
 
 struct Sync {
@@ -49,12 +58,16 @@ impl Reconciler for Sync {
         "services"
     }
 
-    fn reconcile(&self, _all: Key) -> BoxFuture<'_, Result<Outcome, ReconcileError>> {
-        async {
+    fn reconcile(&self, reason: Key) -> BoxFuture<'_, Result<Outcome, ReconcileError>> {
+        async move {
             self.services.synced().await;
             self.slices.synced().await;
             let plan = plan(&self.services.list(), &self.slices.list(), &self.settings);
             self.report(plan.problems);
+            if reason.name == TABLE_DELETED {
+                let noticed = self.kernel.notice_loss(&self.settings).await;
+                noticed.map_err(|e| ReconcileError::other("look for the table of packet rules", e))?;
+            }
             let applied = self.kernel.apply(&self.settings, plan.ruleset).await;
             applied.map_err(|e| ReconcileError::other("apply Services to the kernel", e))?;
             Ok(Outcome::Done)
@@ -94,6 +107,16 @@ pub struct Kernel {
 impl Kernel {
     pub fn new(settings: &Settings) -> Self {
         Self { nft: Nft::new(settings.nft.clone()), applied: tokio::sync::Mutex::default() }
+    }
+
+    /// Forgets what was applied if the table is gone, so that the next application writes everything.
+    pub async fn notice_loss(&self, settings: &Settings) -> Result<(), NftError> {
+        let mut applied = self.applied.lock().await;
+        if applied.is_some() && !self.nft.has_table(&settings.instance.table()).await? {
+            warn!("somebody deleted the table of packet rules, writing it again");
+            *applied = None;
+        }
+        Ok(())
     }
 
     /// Brings the kernel to `new`: by the difference where the present state is known, else by writing the table anew in one

@@ -146,6 +146,9 @@ fn a_foreign_table_that_drops_forwarded_packets_is_reported_and_left_alone() {
     let before = host.nft(&["list", "table", "ip", "filter"]);
     let irori = host.irori("b0000a", &DUAL);
     let findings = irori.prepare().findings;
-    assert_eq!(findings, [Finding::ForwardPolicyDrop { table: "ip filter".to_owned(), chain: "FORWARD".to_owned() }]);
+    assert_eq!(
+        findings,
+        [Finding::DropPolicy { hook: "forward".to_owned(), table: "ip filter".to_owned(), chain: "FORWARD".to_owned() }]
+    );
     assert_eq!(host.nft(&["list", "table", "ip", "filter"]), before);
 }
