@@ -46,7 +46,7 @@ fn meminfo(text: &str, key: &str) -> Option<u64> {
 
 /// Reads the machine. What cannot be read is 0.
 pub fn capacity(folder: &Path) -> Capacity {
-    let disk = nix::sys::statvfs::statvfs(folder).map(|s| s.blocks() as u64 * s.fragment_size() as u64);
+    let disk = nix::sys::statvfs::statvfs(folder).map(|s| s.blocks() * s.fragment_size());
     Capacity {
         cpu_millis: count_list(&text("/sys/devices/system/cpu/online")) * 1000,
         memory_bytes: meminfo(&text("/proc/meminfo"), "MemTotal").unwrap_or(0),
@@ -59,7 +59,7 @@ pub fn pressure(folder: &Path) -> Pressure {
     let memory = meminfo(&text("/proc/meminfo"), "MemAvailable").is_some_and(|left| left < MEMORY_LEFT_MIN);
     let disk = nix::sys::statvfs::statvfs(folder).is_ok_and(|s| {
         let low = |left: u64, all: u64| all > 0 && left * 100 < all * DISK_LEFT_MIN_PERCENT;
-        low(s.blocks_available() as u64, s.blocks() as u64) || low(s.files_available() as u64, s.files() as u64)
+        low(s.blocks_available(), s.blocks()) || low(s.files_available(), s.files())
     });
     let tasks: Option<u64> = text("/proc/loadavg").split(['/', ' ']).nth(4).and_then(|n| n.parse().ok());
     let pids_max: Option<u64> = text("/proc/sys/kernel/pid_max").parse().ok();

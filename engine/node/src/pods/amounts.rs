@@ -19,7 +19,7 @@ fn of(amounts: Option<&Amounts>, name: &str) -> Option<Quantity> {
 /// Limit and request of one resource of a container; a request that is absent is the limit.
 fn limit_and_request(resources: Option<&ResourceRequirements>, name: &str) -> (Option<Quantity>, Option<Quantity>) {
     let limit = resources.and_then(|r| of(r.limits.as_ref(), name));
-    let request = resources.and_then(|r| of(r.requests.as_ref(), name)).or_else(|| limit.clone());
+    let request = resources.and_then(|r| of(r.requests.as_ref(), name)).or(limit);
     (limit, request)
 }
 

@@ -54,7 +54,7 @@ pub enum Message {
 }
 
 enum Done {
-    Event(Event),
+    Event(Box<Event>),
     Written(Box<PodStatus>, Result<(), kube::Error>),
     Refreshed(Result<(), Failure>),
 }
@@ -159,7 +159,8 @@ impl Worker {
             Message::Gone => Some(Event::Gone),
             Message::Listed { sandboxes, containers } => {
                 let hands = self.hands();
-                self.running.push(observe(hands, sandboxes, containers).map(|o| Done::Event(Event::Observed(o))).boxed());
+                self.running
+                    .push(observe(hands, sandboxes, containers).map(|o| Done::Event(Box::new(Event::Observed(o)))).boxed());
                 None
             }
             Message::Look { id } => {
@@ -173,20 +174,21 @@ impl Worker {
         let hands = self.hands();
         let sandbox = self.life.sandbox.present.as_ref().is_some_and(|present| present.id.0 == id);
         let future = if sandbox {
-            hands.look_sandbox(SandboxId(id.to_owned())).map(Done::Event).boxed()
+            hands.look_sandbox(SandboxId(id.to_owned())).map(|event| Done::Event(Box::new(event))).boxed()
         } else {
-            hands.seen(id.into()).map(Done::Event).boxed()
+            hands.seen(id.into()).map(|event| Done::Event(Box::new(event))).boxed()
         };
         self.running.push(future);
     }
 
     fn done(&mut self, done: Done) -> Option<Event> {
         match done {
-            Done::Event(Event::Observed(observed)) => {
-                self.look_at_unlisted(&observed);
-                Some(Event::Observed(observed))
+            Done::Event(event) => {
+                if let Event::Observed(observed) = event.as_ref() {
+                    self.look_at_unlisted(observed);
+                }
+                Some(*event)
             }
-            Done::Event(event) => Some(event),
             Done::Written(status, result) => {
                 self.written(*status, result);
                 None
@@ -259,7 +261,7 @@ impl Worker {
                 self.delete(hands, status)
             }
         };
-        self.running.push(future.map(Done::Event).boxed());
+        self.running.push(future.map(|event| Done::Event(Box::new(event))).boxed());
     }
 
     /// The last status goes before the object: whoever watches learns how the pod ended.

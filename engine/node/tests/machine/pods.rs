@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use super::{api::Api, fixture::*};
 
 /// A node on a machine, and the API it listens to.
-struct Home {
-    host: Host,
-    api: Api,
+pub struct Home {
+    pub host: Host,
+    pub api: Api,
     tasks: Tasks,
+    pub trust: CaTree,
+    pub port: u16,
     _node: Node,
 }
 
@@ -22,8 +24,8 @@ impl Home {
     async fn start(host: Host, api: Api) -> Self {
         host.busybox().await;
         let tasks = Tasks::new(Shutdown::new());
-        let node = start_node(&host, &api, &tasks).await;
-        Self { host, api, tasks, _node: node }
+        let (trust, port, node) = start_node(&host, &api, &tasks).await;
+        Self { host, api, tasks, trust, port, _node: node }
     }
 
     /// Ends the node, containers go on, and starts it again.
@@ -39,7 +41,7 @@ impl Home {
         assert_eq!(self.tasks.drain(LONG).await, Vec::<&str>::new());
     }
 
-    fn pod(&self, name: &str, spec: Value) -> String {
+    pub fn pod(&self, name: &str, spec: Value) -> String {
         let path = format!("/api/v1/namespaces/shop/pods/{name}");
         let mut spec = spec;
         spec["nodeName"] = json!("n1");
@@ -48,11 +50,11 @@ impl Home {
         path
     }
 
-    async fn until_pod(&self, path: &str, what: &str, seen: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until_pod(&self, path: &str, what: &str, seen: impl Fn(&Value) -> bool) -> Value {
         self.api.until(what, |api| api.get(path).filter(|pod| seen(pod))).await
     }
 
-    async fn until_ready(&self, path: &str) -> Value {
+    pub async fn until_ready(&self, path: &str) -> Value {
         self.until_pod(path, "readiness", |pod| condition(pod, "Ready") == "True").await
     }
 
@@ -72,13 +74,14 @@ impl Home {
     }
 }
 
-async fn start_node(host: &Host, api: &Api, tasks: &Tasks) -> Node {
+async fn start_node(host: &Host, api: &Api, tasks: &Tasks) -> (CaTree, u16, Node) {
     let clock = Clock::system(Timestamp::UNIX_EPOCH, SignedDuration::ZERO);
     let trust = CaTree::open(&host.path().join("trust"), "home.arpa", &clock).expect("a CA");
     let identity = trust.issue_server(&[SubjectName::Dns("n1.home.arpa".into())], Lifetime::default()).expect("a certificate");
     let certificates = Rotating::new(&identity).expect("usable");
     let tls =
         irori_trust::tls::server(certificates, irori_trust::tls::ClientCertificates::Ask, &["http/1.1"], &clock).expect("TLS");
+    let check = CaTree::client_checker(trust.clients_pem(), &clock).expect("an anchor");
     let client = api.client();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let settings = Settings {
@@ -97,16 +100,20 @@ async fn start_node(host: &Host, api: &Api, tasks: &Tasks) -> Node {
         host_dns: Dns::default(),
         port: listener.local_addr().expect("an address").port(),
         tls,
-        clients: Arc::new(|_| Some(Caller { name: "kube-apiserver-kubelet-client".into(), groups: vec![] })),
+        clients: Arc::new(move |peer| {
+            let verified = check(&peer.certificates).ok()?;
+            Some(Caller { name: verified.common_name, groups: verified.organizations })
+        }),
         version: "v1.36.2-irori".into(),
         lease_every: Duration::from_secs(10),
     };
     let informers = Informers::new(client.clone(), tasks.clone());
     let parts = Parts { settings, client, informers, runtime: host.machine.clone(), listener, clock, tasks: tasks.clone() };
-    Node::start(parts).expect("a node")
+    let port = parts.settings.port;
+    (trust, port, Node::start(parts).expect("a node"))
 }
 
-async fn at_home<F: Future<Output = Home> + Send + 'static>(test: impl FnOnce(Home) -> F + Send + 'static) {
+pub async fn at_home<F: Future<Output = Home> + Send + 'static>(test: impl FnOnce(Home) -> F + Send + 'static) {
     on_a_machine(async move |host: Host| {
         let api = Api::new();
         api.put(
@@ -131,13 +138,13 @@ fn condition<'a>(pod: &'a Value, kind: &str) -> &'a str {
     all.iter().find(|c| c["type"] == kind).and_then(|c| c["status"].as_str()).unwrap_or_default()
 }
 
-fn shell(text: &str) -> Value {
+pub fn shell(text: &str) -> Value {
     json!({ "name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/busybox", "sh", "-c", text] })
 }
 
-const STAY: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done";
+pub const STAY: &str = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done";
 
-async fn gone(home: &Home, path: &str) {
+pub async fn gone(home: &Home, path: &str) {
     home.api.until("the end of the pod", |api| api.get(path).is_none().then_some(())).await;
 }
 
