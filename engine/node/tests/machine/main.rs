@@ -1,6 +1,7 @@
 //! The node with the real containerd and runc of this machine. Needs root, containerd, runc and busybox-static.
 mod api;
 mod confinement;
+mod door;
 mod execs;
 mod fixture;
 mod lives;
