@@ -22,6 +22,7 @@ use tokio_tungstenite::{
     tungstenite::{
         self, Message,
         handshake::derive_accept_key,
+        protocol::{CloseFrame, frame::coding::CloseCode},
         protocol::{Role, WebSocketConfig},
     },
 };
@@ -317,7 +318,9 @@ where
     let text = status.to_string();
     // A client that is gone by now has missed nothing that it waited for.
     if sink.send(message(ERROR, text.as_bytes())).await.is_ok() {
-        let _gone = sink.send(Message::Close(None)).await;
+        // Without the code of a normal end (RFC 6455, 7.4.1) clients take the close for a failure.
+        let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        let _gone = sink.send(Message::Close(Some(normal))).await;
         let _gone = sink.close().await;
     }
 }
