@@ -1,8 +1,10 @@
 //! The embedded store: everything in memory, every change in the log.
 mod appender;
 mod cursor;
+mod housekeeping;
 mod hub;
 mod intake;
+mod past;
 mod queues;
 mod writer;
 
@@ -15,21 +17,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use irori_runtime::{OnEnd, Tasks};
+use irori_runtime::Tasks;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
 use self::{
-    appender::{Appender, Written, is_full},
+    appender::{Appender, Written},
     cursor::Cursor,
+    housekeeping::{End, supervise},
     hub::Hub,
     intake::{Intake, check_limits},
+    past::compacted,
     writer::Writer,
 };
 use crate::{
     contract::{Durability, Entry, Page, Range, Revision, Store, StoreError, Watch, Write},
     disk::{Disk, RealDisk},
-    log::{self, FRAME_HEADER_BYTES, History, HistoryError, OpenError, Snapshot},
+    log::{self, FRAME_HEADER_BYTES, History, Keep, OpenError},
     state::State,
 };
 
@@ -42,6 +46,8 @@ pub struct Settings {
     pub snapshot_bytes_min: u64,
     /// How far back watches and reads at least reach.
     pub history: Duration,
+    /// Bytes of log that is only history; above, history is shorter than `history`.
+    pub history_bytes_max: u64,
     /// How long lazy commits may stay unwritten.
     pub lazy_flush: Duration,
     /// KiB of commits that may wait for the disk; above, committers wait for room.
@@ -60,6 +66,7 @@ impl Settings {
             segment_bytes: 16 << 20,
             snapshot_bytes_min: 16 << 20,
             history: Duration::from_secs(5 * 60),
+            history_bytes_max: 1 << 30,
             lazy_flush: Duration::from_secs(60),
             waiting_kib_max: 32 << 10,
             ring_events_max: 8_192,
@@ -131,7 +138,7 @@ pub struct EmbeddedStore {
     room: Arc<Semaphore>,
     waiting_kib_max: u32,
     /// Set when writer and snapshots have ended, with the error if there was one.
-    ended: watch::Receiver<Option<Result<(), String>>>,
+    ended: watch::Receiver<End>,
 }
 
 impl EmbeddedStore {
@@ -190,7 +197,8 @@ impl EmbeddedStore {
             snapshot_bytes_min: settings.snapshot_bytes_min,
             snapshots,
         };
-        let ended = supervise(writer, wanted, store, settings.history, lock, tasks)?;
+        let keep = Keep { time: settings.history, bytes_max: settings.history_bytes_max };
+        let ended = supervise(writer, wanted, store, keep, lock, tasks)?;
         let room = Arc::new(Semaphore::new(settings.waiting_kib_max as usize));
         Ok(Arc::new(Self { shared, room, waiting_kib_max: settings.waiting_kib_max, ended }))
     }
@@ -221,76 +229,6 @@ impl EmbeddedStore {
         }
         Ok(self.shared.hub.state())
     }
-}
-
-/// Runs the writer on a thread of its own (it blocks on the disk), and snapshots beside it, under one task.
-fn supervise(
-    writer: Writer,
-    mut wanted: mpsc::UnboundedReceiver<State>,
-    store: u64,
-    history: Duration,
-    lock: Arc<dyn Send + Sync>,
-    tasks: &Tasks,
-) -> Result<watch::Receiver<Option<Result<(), String>>>, OpenError> {
-    let (end, ended) = watch::channel(None);
-    let (writer_end, writer_ended) = tokio::sync::oneshot::channel();
-    let shared = writer.shared.clone();
-    let locked = lock.clone();
-    let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
-        let result = writer.run();
-        drop(locked);
-        // If the task is gone, the runtime is, and nobody is left to tell.
-        let _nobody_left = writer_end.send(result);
-    });
-    thread.map_err(|source| OpenError::Io { doing: "start the writer of", file: shared.disk.name(), source })?;
-    let shutdown = tasks.shutdown().clone();
-    tasks.spawn("store", OnEnd::Contained, async move {
-        while let Some(state) = wanted.recv().await {
-            let shared = shared.clone();
-            let work = tokio::task::spawn_blocking(move || snapshot(&shared, store, &state, history));
-            if work.await.is_err() {
-                tracing::error!("the snapshot of the store panicked");
-                shutdown.start();
-            }
-        }
-        let result = writer_ended.await.unwrap_or_else(|_| Err("the writer panicked".to_owned()));
-        shared_end(&shared);
-        if result.is_err() {
-            shutdown.start();
-        }
-        drop(lock);
-        end.send_replace(Some(result.clone()));
-        result
-    });
-    Ok(ended)
-}
-
-/// Writing is over. A store that was closed ends its watches; one that had to stop still answers reads.
-fn shared_end(shared: &Shared) {
-    if shared.intake.is_closing() {
-        shared.closed.store(true, Ordering::Release);
-        shared.hub.close();
-    }
-}
-
-fn snapshot(shared: &Shared, store: u64, state: &State, history: Duration) {
-    let stop = |pause: Duration| {
-        if !shared.intake.is_closing() {
-            std::thread::sleep(pause);
-        }
-        shared.intake.is_closing()
-    };
-    let result = Snapshot::write(&*shared.disk, store, state, &stop).and_then(|written| match written {
-        Some(snapshot) => shared.history.add_snapshot(&*shared.disk, snapshot, history),
-        None => Ok(()),
-    });
-    match result {
-        Ok(()) => info!(revision = state.revision.0, objects = state.len(), "snapshot of the store written"),
-        Err(source) if is_full(&source) => warn!("no space for a snapshot: the log grows on"),
-        // The log has everything: the next start only takes longer, and the next snapshot is tried when the log has grown again.
-        Err(source) => tracing::error!("write a snapshot of the store: {source}"),
-    }
-    shared.snapshotting.store(false, Ordering::Release);
 }
 
 impl Drop for EmbeddedStore {
@@ -356,51 +294,4 @@ impl Store for EmbeddedStore {
             Err(_) => Err(StoreError::Stopped { reason: "the store's task was dropped".to_owned() }),
         }
     }
-}
-
-impl EmbeddedStore {
-    /// The state as it was: the present one with what happened below the prefix since undone.
-    async fn state_at(&self, state: Arc<State>, at: Revision, prefix: &str) -> Result<Arc<State>, StoreError> {
-        self.shared.history.covers(at.0).map_err(|bad| compacted(at, &bad))?;
-        let (events, ring_after) = self.shared.hub.events(prefix, at, state.revision);
-        let mut past = State::clone(&state);
-        for event in events.iter().rev() {
-            past.set(&event.key, event.previous.clone());
-        }
-        if at < ring_after {
-            let (shared, prefix) = (self.shared.clone(), prefix.to_owned());
-            let older = tokio::task::spawn_blocking(move || undo_from_log(&shared, past, at, ring_after, &prefix));
-            past = older.await.map_err(|e| StoreError::Stopped { reason: e.to_string() })?.map_err(|bad| compacted(at, &bad))?;
-        }
-        past.revision = at;
-        Ok(Arc::new(past))
-    }
-}
-
-/// Undoes what the log says happened after `at` up to where the ring starts.
-fn undo_from_log(shared: &Shared, mut state: State, at: Revision, upto: Revision, prefix: &str) -> Result<State, HistoryError> {
-    let (mut reached, mut undone) = (at.0, std::collections::HashSet::new());
-    while reached < upto.0 {
-        let (past, next) = shared.history.writes(reached, upto.0, prefix, 1 << 20)?;
-        for past in past {
-            // The first write after `at` knows what was there at that time.
-            if undone.insert(past.key.clone()) {
-                let before = shared.history.previous(&past)?;
-                state.set(&past.key, before);
-            }
-        }
-        reached = next;
-    }
-    Ok(state)
-}
-
-fn compacted(asked: Revision, bad: &HistoryError) -> StoreError {
-    let oldest = match bad {
-        HistoryError::Compacted { oldest } => Revision(*oldest),
-        HistoryError::Broken(source) => {
-            tracing::error!("read history: {source}");
-            asked
-        }
-    };
-    StoreError::Compacted { asked, oldest }
 }

@@ -19,7 +19,7 @@
 //! * Nothing is written and no timer is armed while nothing is committed.
 //!
 //! Limits: key 1,024 bytes, value 4 MiB, commit 16 MiB and 10,000 writes, 32 MiB of commits waiting (above that committers wait),
-//! ring 8,192 events or 16 MiB, a watcher 4,096 events or 8 MiB behind, history at least five minutes, lazy commits 60 s or 1 MiB.
+//! ring 8,192 events or 16 MiB, a watcher 4,096 events or 8 MiB behind, history five minutes or 1 GiB of log (the shorter), lazy commits 60 s or 1 MiB.
 //!
 //! Failure modes: no space left refuses the write with `Full` and tries again at the next write; any other failed write, and every failed
 //! fdatasync, ends writing with `Stopped` at once and starts the process's shutdown, while reads go on.

@@ -12,7 +12,7 @@ mod snapshot;
 
 pub use error::OpenError;
 pub use frame::{FRAME_HEADER_BYTES, FrameKind};
-pub use history::{History, HistoryError};
+pub use history::{History, HistoryError, Keep};
 pub use record::{WriteRecord, put_commit};
 pub use recover::open;
 pub use revisions::{BLOCK, Reservation, RevisionsFile};

@@ -12,9 +12,12 @@ use std::{
     time::Duration,
 };
 
-use crate::disk::{Disk, DiskFile};
+mod content;
 
-const SECTOR: usize = 512;
+pub use content::Dice;
+use content::{Change, Content, NameChange};
+
+use crate::disk::{Disk, DiskFile};
 
 /// What goes wrong from now on.
 #[derive(Clone, Debug, Default)]
@@ -65,26 +68,6 @@ struct Inner {
     counts: Counts,
     powered_off: bool,
     locked: Arc<AtomicBool>,
-}
-
-#[derive(Clone, Default)]
-struct Content {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-}
-
-#[derive(Clone)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Truncate(usize),
-}
-
-#[derive(Clone)]
-enum NameChange {
-    Set(String, u64),
-    Rename(String, String),
-    Remove(String),
 }
 
 impl SimDisk {
@@ -218,59 +201,6 @@ impl Inner {
 impl From<Inner> for SimDisk {
     fn from(inner: Inner) -> Self {
         Self(Arc::new(Disks { inner: Mutex::new(inner), released: Condvar::new() }))
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<String, u64>) {
-        match self {
-            NameChange::Set(name, id) => {
-                names.insert(name.clone(), *id);
-            }
-            NameChange::Rename(from, to) => {
-                if let Some(id) = names.remove(from) {
-                    names.insert(to.clone(), id);
-                }
-            }
-            NameChange::Remove(name) => {
-                names.remove(name);
-            }
-        }
-    }
-}
-
-impl Change {
-    fn apply(&self, to: &mut Vec<u8>) {
-        match self {
-            Change::Truncate(len) => to.resize(*len, 0),
-            Change::Write { offset, bytes } => {
-                if to.len() < offset + bytes.len() {
-                    to.resize(offset + bytes.len(), 0);
-                }
-                to[*offset..offset + bytes.len()].copy_from_slice(bytes);
-            }
-        }
-    }
-
-    /// Some sectors of a write, by chance; a truncation happens or not.
-    fn apply_partly(&self, to: &mut Vec<u8>, dice: &mut Dice) {
-        match self {
-            Change::Truncate(_) if dice.below(2) == 0 => self.apply(to),
-            Change::Truncate(_) => {}
-            Change::Write { offset, bytes } => {
-                // All, nothing, or sector by sector: the extremes are where recovery code goes wrong, so they are not left to luck.
-                let way = dice.below(4);
-                let mut at = 0;
-                while at < bytes.len() {
-                    let to_boundary = SECTOR - (offset + at) % SECTOR;
-                    let end = (at + to_boundary).min(bytes.len());
-                    if way == 0 || (way > 1 && dice.below(2) == 0) {
-                        Change::Write { offset: offset + at, bytes: bytes[at..end].to_vec() }.apply(to);
-                    }
-                    at = end;
-                }
-            }
-        }
     }
 }
 
@@ -413,25 +343,7 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.disk.powered()?.files[&self.id].now.len() as u64)
-    }
-}
-
-/// Chance that repeats itself from a seed (splitmix64).
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.roll() % limit as u64) as usize
     }
 }

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::{
     Shared,
     appender::{AppendError, Appender},
-    intake::{Batch, Work},
+    intake::{Batch, Waiter, Work},
 };
 use crate::{
     contract::{Revision, StoreError},
@@ -75,11 +75,7 @@ impl Writer {
                 return Ok(Vec::new());
             }
             Err(AppendError::Broken { doing, source }) => {
-                let reason = format!("{doing}: {source}");
-                let behind = self.shared.intake.stop(&reason);
-                let failed = waiters.into_iter().chain(behind);
-                failed.for_each(|waiter| waiter.failed(StoreError::Stopped { reason: reason.clone() }));
-                return Err(reason);
+                return Err(self.stop(waiters, doing, &source));
             }
         }
         if !is_due && first.is_some() {
@@ -89,7 +85,7 @@ impl Writer {
         self.shared.hub.publish(state, events, Revision(self.appender.logged));
         self.shared.intake.shown(revision);
         self.shared.lazy_bytes.store(self.frame.len() as u64 - FRAME_HEADER_BYTES as u64, Ordering::Relaxed);
-        waiters.into_iter().for_each(super::intake::Waiter::done);
+        waiters.into_iter().for_each(Waiter::done);
         records.clear();
         Ok(if records.capacity() > BUFFER_BYTES_KEPT { Vec::new() } else { records })
     }
@@ -122,12 +118,7 @@ impl Writer {
                 self.shared.note_full(true);
                 Ok(())
             }
-            Err(AppendError::Broken { doing, source }) => {
-                let reason = format!("{doing}: {source}");
-                let behind = self.shared.intake.stop(&reason);
-                behind.into_iter().for_each(|waiter| waiter.failed(StoreError::Stopped { reason: reason.clone() }));
-                Err(reason)
-            }
+            Err(AppendError::Broken { doing, source }) => Err(self.stop(Vec::new(), doing, &source)),
         }
     }
 
@@ -149,10 +140,7 @@ impl Writer {
                 return Ok(());
             }
             Err(AppendError::Broken { doing, source }) => {
-                let reason = format!("{doing}: {source}");
-                let behind = self.shared.intake.stop(&reason);
-                behind.into_iter().for_each(|waiter| waiter.failed(StoreError::Stopped { reason: reason.clone() }));
-                return Err(reason);
+                return Err(self.stop(Vec::new(), doing, &source));
             }
         }
         self.log_bytes = 0;
@@ -161,6 +149,14 @@ impl Writer {
             self.shared.snapshotting.store(false, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Ends writing for good: nobody knows any more what is on the disk. Returns why.
+    fn stop(&self, waiters: Vec<Waiter>, doing: &str, source: &std::io::Error) -> String {
+        let reason = format!("{doing}: {source}");
+        let behind = self.shared.intake.stop(&reason);
+        waiters.into_iter().chain(behind).for_each(|waiter| waiter.failed(StoreError::Stopped { reason: reason.clone() }));
+        reason
     }
 
     fn close(mut self) -> Result<(), String> {

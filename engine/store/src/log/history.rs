@@ -19,6 +19,14 @@ use crate::{
     disk::Disk,
 };
 
+/// How much of the past to hold on to.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    pub time: Duration,
+    /// Log that is only history is given up above this, even if it is younger.
+    pub bytes_max: u64,
+}
+
 pub struct History(RwLock<Held>);
 
 #[derive(Clone, Default)]
@@ -135,13 +143,12 @@ impl History {
         Ok(Some(Entry { key: past.key.as_str().into(), value, revision: Revision(past.previous) }))
     }
 
-    /// Takes in a new snapshot, and removes what is neither needed to start from it nor part of the last `keep` of history.
-    pub fn add_snapshot(&self, disk: &dyn Disk, snapshot: Arc<Snapshot>, keep: Duration) -> std::io::Result<()> {
+    /// Takes in a new snapshot, and removes what is neither needed to start from it nor to be kept.
+    pub fn add_snapshot(&self, disk: &dyn Disk, snapshot: Arc<Snapshot>, keep: Keep) -> std::io::Result<()> {
         let (segments, snapshots) = {
             let mut held = self.0.write().expect("no holder of this lock panics");
             held.snapshots.push(snapshot);
-            let aged = held.snapshots.iter().rposition(|s| s.since.elapsed() >= keep);
-            let Some(start) = aged.map(|at| held.snapshots[at].revision) else { return Ok(()) };
+            let Some(start) = held.start(keep) else { return Ok(()) };
             held.oldest = held.oldest.max(start);
             held.gaps.retain(|(_, before)| *before > start);
             // The last segment that starts at or before the snapshot is the first that goes on after it.
@@ -160,6 +167,19 @@ impl History {
 }
 
 impl Held {
+    /// The snapshot to let history start from: the newest that is old enough, or the oldest that leaves little enough behind it.
+    fn start(&self, keep: Keep) -> Option<u64> {
+        let aged = self.snapshots.iter().rposition(|snapshot| snapshot.since.elapsed() >= keep.time);
+        let log_since = |revision| -> u64 { self.segments.iter().filter(|s| s.before >= revision).map(|s| s.end()).sum() };
+        let fitting = if log_since(0) <= keep.bytes_max {
+            None
+        } else {
+            let newest = self.snapshots.len() - 1;
+            Some(self.snapshots.iter().position(|snapshot| log_since(snapshot.revision) <= keep.bytes_max).unwrap_or(newest))
+        };
+        aged.max(fitting).map(|at| self.snapshots[at].revision)
+    }
+
     fn covers(&self, after: u64) -> Result<(), HistoryError> {
         if after < self.oldest {
             return Err(HistoryError::Compacted { oldest: self.oldest });

@@ -83,7 +83,7 @@ fn create(disk: &dyn Disk, found: &Found) -> Result<Opened, OpenError> {
     for before in &found.segments {
         let name = Segment::name_of(*before);
         let file = disk.open(&name).map_err(OpenError::io("open", &name))?;
-        if *before > 0 || file.len().map_err(OpenError::io("read", &name))? > HEADER_BYTES {
+        if *before > 0 || file.size().map_err(OpenError::io("read", &name))? > HEADER_BYTES {
             return Err(OpenError::damaged(REVISIONS, 0, "the file is missing or empty, but there are commits"));
         }
     }
@@ -121,7 +121,7 @@ fn reopen(disk: &dyn Disk, found: &Found, mut file: RevisionsFile, said: Reserva
     check_reach(active, state.revision.0, &said)?;
 
     let logged = state.revision.0;
-    let len = active.file.len().map_err(OpenError::io("read", &active.name))?;
+    let len = active.file.size().map_err(OpenError::io("read", &active.name))?;
     if len > active.end() {
         tracing::warn!(
             file = active.name,
@@ -155,7 +155,7 @@ fn chain(disk: &dyn Disk, found: &Found, store: u64) -> Result<Vec<Arc<Segment>>
     for before in &found.segments {
         let name = Segment::name_of(*before);
         let file = disk.open(&name).map_err(OpenError::io("open", &name))?;
-        let len = file.len().map_err(OpenError::io("read", &name))?;
+        let len = file.size().map_err(OpenError::io("read", &name))?;
         let header = match Header::read(&*file, &name, Kind::Segment, store, *before) {
             Ok(header) => header,
             Err(bad @ OpenError::Damaged { .. }) => {

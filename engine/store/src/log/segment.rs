@@ -84,11 +84,8 @@ impl Segment {
         let mut marks = self.marks.lock().expect("no holder of this lock panics");
         if marks.upto < end {
             let mut frames = Frames::new(&*self.file, self.place, FrameKind::Commits, marks.upto, end);
-            loop {
-                let (offset, first) = match frames.next().map_err(|e| self.bad(e))? {
-                    Some((offset, payload)) => (offset, Records(payload).number().map_err(|_| self.malformed(offset))?),
-                    None => break,
-                };
+            while let Some((offset, payload)) = frames.next().map_err(|e| self.bad(e))? {
+                let first = Records(payload).number().map_err(|_| self.malformed(offset))?;
                 marks.note(first, offset, frames.offset());
             }
         }

@@ -128,7 +128,7 @@ impl Snapshot {
         let name = Self::name_of(revision);
         let file = disk.open(&name).map_err(OpenError::io("open", &name))?;
         let header = Header::read(&*file, &name, Kind::Snapshot, store, revision)?;
-        let len = file.len().map_err(OpenError::io("read", &name))?;
+        let len = file.size().map_err(OpenError::io("read", &name))?;
         let place = Place { store, revision };
         let table = OnceLock::new();
         Ok(Self { name, revision, since: Instant::now(), place, file, table_offset: header.extra, len, table })

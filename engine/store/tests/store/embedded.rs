@@ -114,6 +114,20 @@ async fn old_segments_and_snapshots_are_removed_and_what_they_held_is_compacted(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_that_grows_too_large_is_given_up_early() {
+    let disk = SimDisk::new();
+    let tight = Settings { segment_bytes: 1_000, snapshot_bytes_min: 4_000, history_bytes_max: 20_000, ..settings(&disk) };
+    let store = open_with(tight).expect("the store opens");
+    let mut at = put(&*store, create("k/a", "0")).await;
+    for n in 0..2_000 {
+        at = put(&*store, update("k/a", at, format!("{n:0100}"))).await;
+    }
+    until(|| disk.used_bytes() < 60_000).await;
+    assert!(store.stats().oldest > Revision(1_000), "{:?}", store.stats());
+    store.watch("k/", store.stats().oldest).await.expect("what is left is whole");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_that_does_not_read_is_closed_and_holds_nobody_up() {
     let store = open(&SimDisk::new());
     let start = store.current().await.expect("current");
