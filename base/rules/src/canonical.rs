@@ -81,7 +81,9 @@ fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &irori_a
     }
     match schemas.resolve(&field.of).map(|t| &t.shape)? {
         Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any => Some(Value::Null),
-        Shape::String { format: Some(StringFormat::Time | StringFormat::MicroTime | StringFormat::Byte), .. } => Some(Value::Null),
+        Shape::String { format: Some(StringFormat::Time | StringFormat::MicroTime | StringFormat::Byte), .. } => {
+            Some(Value::Null)
+        }
         Shape::String { .. } => Some("".into()),
         Shape::Integer { .. } | Shape::Number => Some(0.into()),
         Shape::Boolean => Some(false.into()),
@@ -97,8 +99,14 @@ fn always_written(short: &str, name: &str, field: &irori_api::schema::Field) -> 
             && !matches!(
                 (short, name),
                 (
-                    "LocalObjectReference" | "ConfigMapEnvSource" | "ConfigMapKeySelector" | "ConfigMapProjection" | "ConfigMapVolumeSource"
-                    | "SecretEnvSource" | "SecretKeySelector" | "SecretProjection",
+                    "LocalObjectReference"
+                        | "ConfigMapEnvSource"
+                        | "ConfigMapKeySelector"
+                        | "ConfigMapProjection"
+                        | "ConfigMapVolumeSource"
+                        | "SecretEnvSource"
+                        | "SecretKeySelector"
+                        | "SecretProjection",
                     "name"
                 ) | ("ScaleSpec", "replicas")
                     | ("ReplicationControllerSpec", "minReadySeconds")
@@ -156,7 +164,10 @@ fn written_as_null(owner: &str, short: &str, name: &str) -> bool {
             | ("FlowSchemaCondition" | "PriorityLevelConfigurationCondition", "lastTransitionTime")
             | ("JobCondition", "lastProbeTime" | "lastTransitionTime")
             | ("DeploymentCondition", "lastUpdateTime" | "lastTransitionTime")
-            | ("ReplicaSetCondition" | "DaemonSetCondition" | "StatefulSetCondition" | "ReplicationControllerCondition", "lastTransitionTime")
+            | (
+                "ReplicaSetCondition" | "DaemonSetCondition" | "StatefulSetCondition" | "ReplicationControllerCondition",
+                "lastTransitionTime"
+            )
             | ("PersistentVolumeClaimCondition", "lastProbeTime" | "lastTransitionTime")
             | ("NamespaceCondition", "lastTransitionTime")
             | ("CertificateSigningRequestCondition", "lastUpdateTime" | "lastTransitionTime")
@@ -184,13 +195,28 @@ fn plain_number(short: &str, name: &str) -> bool {
             "DaemonSetSpec" | "DeploymentSpec" | "ReplicaSetSpec" | "StatefulSetSpec" | "ReplicationControllerSpec",
             "minReadySeconds"
         ) | ("DaemonSetStatus", "numberAvailable" | "numberUnavailable" | "updatedNumberScheduled")
-            | ("DeploymentStatus", "availableReplicas" | "readyReplicas" | "replicas" | "unavailableReplicas" | "updatedReplicas")
-            | ("ReplicaSetStatus" | "ReplicationControllerStatus", "availableReplicas" | "fullyLabeledReplicas" | "readyReplicas")
+            | (
+                "DeploymentStatus",
+                "availableReplicas" | "readyReplicas" | "replicas" | "unavailableReplicas" | "updatedReplicas"
+            )
+            | (
+                "ReplicaSetStatus" | "ReplicationControllerStatus",
+                "availableReplicas" | "fullyLabeledReplicas" | "readyReplicas"
+            )
             | ("StatefulSetStatus", "currentReplicas" | "readyReplicas" | "updatedReplicas")
             | (
-                "DaemonSetStatus" | "DeploymentStatus" | "ReplicaSetStatus" | "ReplicationControllerStatus" | "StatefulSetStatus"
-                | "PodDisruptionBudgetStatus" | "PodCondition" | "PodStatus" | "Condition" | "ValidatingAdmissionPolicyStatus"
-                | "CustomResourceDefinitionCondition" | "CustomResourceDefinitionStatus",
+                "DaemonSetStatus"
+                    | "DeploymentStatus"
+                    | "ReplicaSetStatus"
+                    | "ReplicationControllerStatus"
+                    | "StatefulSetStatus"
+                    | "PodDisruptionBudgetStatus"
+                    | "PodCondition"
+                    | "PodStatus"
+                    | "Condition"
+                    | "ValidatingAdmissionPolicyStatus"
+                    | "CustomResourceDefinitionCondition"
+                    | "CustomResourceDefinitionStatus",
                 "observedGeneration"
             )
             | ("HorizontalPodAutoscalerStatus", "currentReplicas")
@@ -235,7 +261,12 @@ fn plain_bool(short: &str, name: &str) -> bool {
                 | ("ResourcePolicyRule", "clusterScope")
                 | (
                     "JSONSchemaProps",
-                    "exclusiveMaximum" | "exclusiveMinimum" | "nullable" | "uniqueItems" | "x-kubernetes-embedded-resource" | "x-kubernetes-int-or-string"
+                    "exclusiveMaximum"
+                        | "exclusiveMinimum"
+                        | "nullable"
+                        | "uniqueItems"
+                        | "x-kubernetes-embedded-resource"
+                        | "x-kubernetes-int-or-string"
                 )
                 | ("CustomResourceDefinitionVersion", "deprecated")
                 | ("CustomResourceDefinitionSpec", "preserveUnknownFields")
@@ -268,18 +299,22 @@ fn string_pointer(owner: &str, short: &str, name: &str) -> bool {
         ("SeccompProfile" | "AppArmorProfile", "localhostProfile") => true,
         ("TopologySpreadConstraint", "nodeAffinityPolicy" | "nodeTaintsPolicy") => true,
         ("GRPCAction", "service") | ("PodDNSConfigOption", "value") => true,
-        ("PodResourceClaim", "resourceClaimName" | "resourceClaimTemplateName") | ("PodResourceClaimStatus", "resourceClaimName") => true,
+        ("PodResourceClaim", "resourceClaimName" | "resourceClaimTemplateName")
+        | ("PodResourceClaimStatus", "resourceClaimName") => true,
         ("CSIVolumeSource", "fsType") | ("AzureDiskVolumeSource", "cachingMode" | "fsType" | "kind") => true,
         ("AzureFilePersistentVolumeSource", "secretNamespace") => true,
         ("StorageClass", "reclaimPolicy" | "volumeBindingMode") | ("CSIDriverSpec", "fsGroupPolicy") => true,
         ("VolumeAttachmentSource", "persistentVolumeName") => true,
         ("PodDisruptionBudgetSpec", "unhealthyPodEvictionPolicy") => true,
         ("JobSpec", "completionMode" | "podReplacementPolicy" | "managedBy") => true,
-        ("PodFailurePolicyOnExitCodesRequirement", "containerName") | ("SuccessPolicyRule", "succeededIndexes") | ("JobStatus", "failedIndexes") => true,
+        ("PodFailurePolicyOnExitCodesRequirement", "containerName")
+        | ("SuccessPolicyRule", "succeededIndexes")
+        | ("JobStatus", "failedIndexes") => true,
         ("CronJobSpec", "timeZone") | ("HPAScalingRules", "selectPolicy") => true,
         ("MutatingWebhook" | "ValidatingWebhook", "failurePolicy" | "matchPolicy" | "sideEffects" | "reinvocationPolicy") => true,
         ("RuleWithOperations" | "NamedRuleWithOperations", "scope") | ("WebhookClientConfig", "url") => true,
-        ("ValidatingAdmissionPolicySpec" | "MutatingAdmissionPolicySpec", "failurePolicy") | ("MatchResources", "matchPolicy") => true,
+        ("ValidatingAdmissionPolicySpec" | "MutatingAdmissionPolicySpec", "failurePolicy")
+        | ("MatchResources", "matchPolicy") => true,
         ("Validation" | "ValidationRule", "reason") | ("ParamRef", "parameterNotFoundAction") => true,
         ("PriorityClass", "preemptionPolicy") => true,
         ("DeviceAttribute", "string" | "version") | ("Device" | "ResourceSliceSpec", "nodeName") => true,

@@ -63,20 +63,28 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
     let Value::Object(body) = &input else {
         let shape = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
         let what = gotype::json_kind(&input);
-        return Err(DecodeError { message: format!("couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {shape}") });
+        return Err(DecodeError {
+            message: format!(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {shape}"
+            ),
+        });
     };
     let said = |field: &str, or: &str| match body.get(field).and_then(Value::as_str) {
         None | Some("") => or.to_owned(),
         Some(text) => text.to_owned(),
     };
     let (said_version, said_kind) = (said("apiVersion", api_version), said("kind", kind));
-    if (said_version.as_str(), said_kind.as_str()) != (api_version, kind) && !same_kind(tables, (api_version, kind), (&said_version, &said_kind)) {
+    if (said_version.as_str(), said_kind.as_str()) != (api_version, kind)
+        && !same_kind(tables, (api_version, kind), (&said_version, &said_kind))
+    {
         let known = tables.rows.values().any(|r| r.gvk.kind == said_kind && r.gvk.api_version() == said_version);
         let why = if known {
             let wanted = if api_version.contains('/') { group_word(api_version) } else { "core" };
             format!("converting ({}.{said_kind}) to ({wanted}.{kind}): unknown conversion", version_of(&said_version))
         } else {
-            format!("no kind \"{said_kind}\" is registered for version \"{said_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
+            format!(
+                "no kind \"{said_kind}\" is registered for version \"{said_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+            )
         };
         return Err(DecodeError::handled(&said_kind, version_of(&said_version), kind, &why));
     }
@@ -217,7 +225,11 @@ impl Walk<'_> {
         for name in unknown {
             if self.unknown.len() < UNKNOWN_MAX {
                 let at = self.strict_path();
-                self.unknown.push(if at.is_empty() { format!("unknown field \"{name}\"") } else { format!("unknown field \"{at}.{name}\"") });
+                self.unknown.push(if at.is_empty() {
+                    format!("unknown field \"{name}\"")
+                } else {
+                    format!("unknown field \"{at}.{name}\"")
+                });
             }
         }
         Value::Object(out)
@@ -274,10 +286,14 @@ impl Walk<'_> {
     fn mismatch(&mut self, of: &Type, what: &str) -> Value {
         if self.error.is_none() {
             let (owner, path) = self.go_path();
-            let wanted = gotype::go_type(self.schemas, of, self.path.last().map(|s| match s {
-                Step::Field { name, owner } => (owner.as_str(), name.as_str()),
-                _ => ("", ""),
-            }));
+            let wanted = gotype::go_type(
+                self.schemas,
+                of,
+                self.path.last().map(|s| match s {
+                    Step::Field { name, owner } => (owner.as_str(), name.as_str()),
+                    _ => ("", ""),
+                }),
+            );
             self.error = Some(match owner {
                 Some(owner) => format!("json: cannot unmarshal {what} into Go struct field {owner}.{path} of type {wanted}"),
                 None => format!("json: cannot unmarshal {what} into Go value of type {wanted}"),

@@ -13,9 +13,9 @@ use crate::{canonical::canonical, decode::DEPTH_MAX};
 mod core;
 mod extras;
 mod pod;
-mod workloads;
 #[cfg(test)]
 mod tests;
+mod workloads;
 
 /// Fills in what the kind's defaults say and leaves the canonical form. Safe to repeat.
 pub fn default_object(tables: &Tables, row: &Row, object: &mut Value) {

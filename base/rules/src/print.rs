@@ -13,9 +13,9 @@ mod extras;
 mod network;
 mod pod;
 mod storage;
-mod workloads;
 #[cfg(test)]
 mod tests;
+mod workloads;
 
 pub use age::human_duration;
 

@@ -5,7 +5,11 @@ use std::cmp::Ordering;
 
 /// Normalises an RFC 3339 time to UTC: seconds, or microseconds with all six digits.
 pub fn time(text: &str, micro: bool) -> Result<String, String> {
-    if micro { scalar::parse_micro_time(text).map(scalar::format_micro_time) } else { scalar::parse_time(text).map(scalar::format_time) }
+    if micro {
+        scalar::parse_micro_time(text).map(scalar::format_micro_time)
+    } else {
+        scalar::parse_time(text).map(scalar::format_time)
+    }
 }
 
 /// Seconds since 1970 of an RFC 3339 time, with or without a fraction.

@@ -16,6 +16,7 @@ mod check;
 mod container;
 mod core;
 mod immutable;
+mod limits;
 mod meta;
 mod network;
 mod pod;

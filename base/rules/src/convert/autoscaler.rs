@@ -104,7 +104,11 @@ fn value_names(source: &str, side: &str) -> [(&'static str, &'static str); 3] {
             [("value", "targetValue"), ("averageValue", "targetAverageValue"), ("averageUtilization", "targetAverageUtilization")]
         }
         (_, "object") => [("value", "currentValue"), ("averageValue", "averageValue"), ("averageUtilization", "")],
-        _ => [("value", "currentValue"), ("averageValue", "currentAverageValue"), ("averageUtilization", "currentAverageUtilization")],
+        _ => [
+            ("value", "currentValue"),
+            ("averageValue", "currentAverageValue"),
+            ("averageUtilization", "currentAverageUtilization"),
+        ],
     }
 }
 

@@ -23,8 +23,13 @@ pub fn embedded(owner: &str, field: &str) -> &'static [&'static str] {
         ("IngressRule", "http") => &["IngressRuleValue"],
         ("EphemeralContainer", f) if f != "targetContainerName" => &["EphemeralContainerCommon"],
         (
-            "ConfigMapKeySelector" | "SecretKeySelector" | "ConfigMapEnvSource" | "SecretEnvSource" | "ConfigMapProjection"
-            | "SecretProjection" | "ConfigMapVolumeSource",
+            "ConfigMapKeySelector"
+            | "SecretKeySelector"
+            | "ConfigMapEnvSource"
+            | "SecretEnvSource"
+            | "ConfigMapProjection"
+            | "SecretProjection"
+            | "ConfigMapVolumeSource",
             "name",
         ) => &["LocalObjectReference"],
         ("PersistentVolumeClaim", "apiVersion" | "kind") => &["TypeMeta"],
@@ -36,8 +41,25 @@ pub fn embedded(owner: &str, field: &str) -> &'static [&'static str] {
 }
 
 const PV_SOURCES: &[&str] = &[
-    "awsElasticBlockStore", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker", "glusterfs", "hostPath", "iscsi", "local",
-    "nfs", "portworxVolume", "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
+    "awsElasticBlockStore",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "csi",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "glusterfs",
+    "hostPath",
+    "iscsi",
+    "local",
+    "nfs",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
 ];
 
 /// The Go type of a schema type, where the table can tell it. `at` is the struct and field that hold the value.
@@ -115,7 +137,9 @@ fn named(owner: &str, field: &str) -> Option<&'static str> {
         ("EmptyDirVolumeSource", "medium") => "v1.StorageMedium",
         ("HostPathVolumeSource", "type") => "v1.HostPathType",
         ("PersistentVolumeSpec" | "PersistentVolumeClaimSpec", "accessModes") => "v1.PersistentVolumeAccessMode",
-        ("PersistentVolumeSpec", "persistentVolumeReclaimPolicy") | ("StorageClass", "reclaimPolicy") => "v1.PersistentVolumeReclaimPolicy",
+        ("PersistentVolumeSpec", "persistentVolumeReclaimPolicy") | ("StorageClass", "reclaimPolicy") => {
+            "v1.PersistentVolumeReclaimPolicy"
+        }
         ("PersistentVolumeSpec" | "PersistentVolumeClaimSpec", "volumeMode") => "v1.PersistentVolumeMode",
         ("StorageClass", "volumeBindingMode") => "v1.VolumeBindingMode",
         ("CSIDriverSpec", "volumeLifecycleModes") => "v1.VolumeLifecycleMode",

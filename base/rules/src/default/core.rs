@@ -102,7 +102,8 @@ fn service(o: &mut Map<String, Value>) {
         spec.remove("sessionAffinityConfig");
     }
     if is(spec, "sessionAffinity", "ClientIP") {
-        let seconds = spec.get("sessionAffinityConfig").and_then(|c| c.get("clientIP")).and_then(|c| c.get("timeoutSeconds")).cloned();
+        let seconds =
+            spec.get("sessionAffinityConfig").and_then(|c| c.get("clientIP")).and_then(|c| c.get("timeoutSeconds")).cloned();
         if seconds.is_none() {
             spec.insert("sessionAffinityConfig".into(), json!({"clientIP": {"timeoutSeconds": 10800}}));
         }
@@ -115,7 +116,9 @@ fn service(o: &mut Map<String, Value>) {
     }
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer" | "ClusterIP") {
         or_pointer(spec, "internalTrafficPolicy", "Cluster");
-    } else if kind == "ExternalName" && matches!(spec.get("internalTrafficPolicy").and_then(Value::as_str), Some("Cluster" | "Local")) {
+    } else if kind == "ExternalName"
+        && matches!(spec.get("internalTrafficPolicy").and_then(Value::as_str), Some("Cluster" | "Local"))
+    {
         spec.remove("internalTrafficPolicy");
     }
     if kind == "LoadBalancer" {

@@ -63,13 +63,16 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
             or_pointer(o, "reinvocationPolicy", "Never");
         }
         "api.admissionregistration.v1.ValidatingWebhook" => webhook(o),
-        "api.admissionregistration.v1.RuleWithOperations" | "api.admissionregistration.v1.NamedRuleWithOperations" => or_pointer(o, "scope", "*"),
+        "api.admissionregistration.v1.RuleWithOperations" | "api.admissionregistration.v1.NamedRuleWithOperations" => {
+            or_pointer(o, "scope", "*")
+        }
         "api.admissionregistration.v1.MatchResources" => {
             or_pointer(o, "matchPolicy", "Equivalent");
             or_pointer(o, "namespaceSelector", json!({}));
             or_pointer(o, "objectSelector", json!({}));
         }
-        "api.admissionregistration.v1.ValidatingAdmissionPolicySpec" | "api.admissionregistration.v1.MutatingAdmissionPolicySpec" => {
+        "api.admissionregistration.v1.ValidatingAdmissionPolicySpec"
+        | "api.admissionregistration.v1.MutatingAdmissionPolicySpec" => {
             or_pointer(o, "failurePolicy", "Fail");
         }
         n if n.ends_with(".ServiceReference") => or_pointer(o, "port", 443),

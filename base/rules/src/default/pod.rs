@@ -24,7 +24,9 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
         "ObjectFieldSelector" => or(o, "apiVersion", "v1"),
         "ResourceFieldSelector" => or_pointer(o, "divisor", "0"),
         "Volume" => volume(o),
-        "SecretVolumeSource" | "ConfigMapVolumeSource" | "DownwardAPIVolumeSource" | "ProjectedVolumeSource" => or_pointer(o, "defaultMode", 0o644),
+        "SecretVolumeSource" | "ConfigMapVolumeSource" | "DownwardAPIVolumeSource" | "ProjectedVolumeSource" => {
+            or_pointer(o, "defaultMode", 0o644)
+        }
         "ServiceAccountTokenProjection" => or_pointer(o, "expirationSeconds", 3600),
         "HostPathVolumeSource" => or_pointer(o, "type", ""),
         _ => {}
@@ -69,7 +71,9 @@ fn requests_from_limits(container: &mut Map<String, Value>) {
 fn pod_requests(spec: &mut Map<String, Value>) {
     let asked = |spec: &Map<String, Value>, name: &str| {
         ["containers", "initContainers"].iter().any(|list| {
-            spec.get(*list).and_then(Value::as_array).is_some_and(|cs| cs.iter().any(|c| crate::tree::get(c, &["resources", "requests", name]).is_some()))
+            spec.get(*list)
+                .and_then(Value::as_array)
+                .is_some_and(|cs| cs.iter().any(|c| crate::tree::get(c, &["resources", "requests", name]).is_some()))
         })
     };
     let by_containers: Vec<&str> = ["cpu", "memory"].into_iter().filter(|name| asked(spec, name)).collect();
@@ -129,7 +133,10 @@ fn tag(image: &str) -> Option<&str> {
 }
 
 fn is_tag(tag: &str) -> bool {
-    !tag.is_empty() && tag.len() <= 128 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) && !tag.starts_with(['.', '-'])
+    !tag.is_empty()
+        && tag.len() <= 128
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+        && !tag.starts_with(['.', '-'])
 }
 
 /// Host and path: lower case parts joined by single separators; the first part may be a host with a port.
@@ -138,7 +145,8 @@ fn is_repository(path: &str) -> bool {
     if path.is_empty() || path.len() > 255 {
         return false;
     }
-    let is_host = parts.len() > 1 && (parts[0].contains(['.', ':']) || parts[0] == "localhost" || parts[0].bytes().any(|b| b.is_ascii_uppercase()));
+    let is_host = parts.len() > 1
+        && (parts[0].contains(['.', ':']) || parts[0] == "localhost" || parts[0].bytes().any(|b| b.is_ascii_uppercase()));
     if is_host {
         let host = parts.remove(0);
         if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b)) {

@@ -122,7 +122,11 @@ fn autoscaler(o: &mut Map<String, Value>) {
     if let Some(up) = child(behavior, "scaleUp") {
         or_pointer(up, "selectPolicy", "Max");
         or_pointer(up, "stabilizationWindowSeconds", 0);
-        or_pointer(up, "policies", json!([{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}]));
+        or_pointer(
+            up,
+            "policies",
+            json!([{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}]),
+        );
     }
     if let Some(down) = child(behavior, "scaleDown") {
         or_pointer(down, "selectPolicy", "Max");

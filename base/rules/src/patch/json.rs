@@ -24,7 +24,10 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let mut copied = 0;
     for operation in operations {
         if !operation.is_object() {
-            return Err(unreadable(&format!("cannot unmarshal {} into Go value of type jsonpatch.Operation", json_kind(operation))));
+            return Err(unreadable(&format!(
+                "cannot unmarshal {} into Go value of type jsonpatch.Operation",
+                json_kind(operation)
+            )));
         }
         step(&mut out, operation, &mut copied).ok_or_else(refused)?;
     }
@@ -74,7 +77,9 @@ fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(x), Value::Number(y)) => x == y || x.as_f64() == y.as_f64(),
         (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| equal(x, y)),
-        (Value::Object(x), Value::Object(y)) => x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| equal(v, w))),
+        (Value::Object(x), Value::Object(y)) => {
+            x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| equal(v, w)))
+        }
         _ => a == b,
     }
 }
@@ -96,7 +101,8 @@ struct Pointer {
 
 impl Pointer {
     fn parse(text: &str) -> Option<Pointer> {
-        let mut way: Vec<String> = text.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+        let mut way: Vec<String> =
+            text.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
         let last = way.pop()?;
         Some(Pointer { way, last })
     }

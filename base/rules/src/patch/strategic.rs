@@ -18,7 +18,9 @@ const DELETE: &str = "$deleteFromPrimitiveList/";
 pub fn apply(schemas: &Schemas, of: &TypeRef, object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let (Value::Object(object), Value::Object(patch)) = (object, patch) else {
         let what = super::json::json_kind(patch);
-        return Err(PatchError::BadRequest(format!("json: cannot unmarshal {what} into Go value of type map[string]interface {{}}")));
+        return Err(PatchError::BadRequest(format!(
+            "json: cannot unmarshal {what} into Go value of type map[string]interface {{}}"
+        )));
     };
     let merged = merge_map(schemas, Some(of), object.clone(), patch.clone(), 0)?;
     Ok(Value::Object(merged))
@@ -111,8 +113,12 @@ fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -> PatchErro
 fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
     let Some(kept) = patch.remove(RETAIN) else { return Ok(()) };
     let wrong = || bad("invalid patch format of retainKeys");
-    let kept: BTreeSet<String> =
-        kept.as_array().ok_or_else(wrong)?.iter().map(|k| k.as_str().map(str::to_owned).ok_or_else(wrong)).collect::<Result<_, _>>()?;
+    let kept: BTreeSet<String> = kept
+        .as_array()
+        .ok_or_else(wrong)?
+        .iter()
+        .map(|k| k.as_str().map(str::to_owned).ok_or_else(wrong))
+        .collect::<Result<_, _>>()?;
     for (key, value) in patch.iter() {
         if value.is_null() || key.starts_with(DELETE) || key.starts_with(ORDER) {
             continue;
@@ -250,7 +256,8 @@ fn merge_list(
             None => server.push(plain(item.clone(), depth)?),
         }
     }
-    let (told, untold): (Vec<Value>, Vec<Value>) = server.into_iter().partition(|item| position(&patch, item, Some(key)).is_some());
+    let (told, untold): (Vec<Value>, Vec<Value>) =
+        server.into_iter().partition(|item| position(&patch, item, Some(key)).is_some());
     Ok(in_order(told, untold, &patch, &before, Some(key)))
 }
 

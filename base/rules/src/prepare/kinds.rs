@@ -81,11 +81,7 @@ fn data_source(object: &mut Value) {
         (Some(source), None) => set(object, &["spec", "dataSourceRef"], source),
         (None, Some(mut source)) if text(&source, &["namespace"]).is_empty() => {
             remove(&mut source, &["namespace"]);
-            let claim = text(&source, &["kind"]) == "PersistentVolumeClaim" && text(&source, &["apiGroup"]).is_empty();
-            let snapshot = text(&source, &["kind"]) == "VolumeSnapshot" && text(&source, &["apiGroup"]) == "snapshot.storage.k8s.io";
-            if claim || snapshot {
-                set(object, &["spec", "dataSource"], source);
-            }
+            set(object, &["spec", "dataSource"], source);
         }
         _ => {}
     }
@@ -151,8 +147,11 @@ pub fn update_job(_: &mut Value, _: &Value, _: Part<'_>, _: &str) {}
 pub fn keep_generation(_: &mut Value, _: &Value, _: Part<'_>, _: &str) {}
 
 pub fn create_definition(object: &mut Value, _: &Birth) {
-    let stored: Vec<Value> =
-        items(object, &["spec", "versions"]).iter().filter(|v| flag(v, &["storage"])).filter_map(|v| get(v, &["name"]).cloned()).collect();
+    let stored: Vec<Value> = items(object, &["spec", "versions"])
+        .iter()
+        .filter(|v| flag(v, &["storage"]))
+        .filter_map(|v| get(v, &["name"]).cloned())
+        .collect();
     set(object, &["status"], json!({"acceptedNames": {"kind": "", "plural": ""}, "storedVersions": stored}));
 }
 
@@ -171,8 +170,11 @@ pub fn update_definition(new: &mut Value, old: &Value, part: Part<'_>, _: &str) 
         return;
     }
     // A version that becomes the stored one is remembered as one that objects may be stored in.
-    let stored: Vec<Value> =
-        items(new, &["spec", "versions"]).iter().filter(|v| flag(v, &["storage"])).filter_map(|v| get(v, &["name"]).cloned()).collect();
+    let stored: Vec<Value> = items(new, &["spec", "versions"])
+        .iter()
+        .filter(|v| flag(v, &["storage"]))
+        .filter_map(|v| get(v, &["name"]).cloned())
+        .collect();
     let mut known = items(new, &["status", "storedVersions"]).to_vec();
     for version in stored {
         if !known.contains(&version) {
@@ -217,7 +219,9 @@ fn set_conditions(object: &mut Value, conditions: Vec<Value>) {
 fn date_conditions(new: &mut Value, old: &Value, now: &str) {
     let before: Vec<Value> = items(old, &["status", "conditions"]).to_vec();
     for condition in get_mut(new, &["status", "conditions"]).and_then(Value::as_array_mut).into_iter().flatten() {
-        let twin = before.iter().find(|c| text(c, &["type"]) == text(condition, &["type"]) && text(c, &["status"]) == text(condition, &["status"]));
+        let twin = before
+            .iter()
+            .find(|c| text(c, &["type"]) == text(condition, &["type"]) && text(c, &["status"]) == text(condition, &["status"]));
         if text(condition, &["lastUpdateTime"]).is_empty() {
             set(condition, &["lastUpdateTime"], now);
         }

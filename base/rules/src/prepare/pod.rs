@@ -110,7 +110,8 @@ fn add_keys(term: &mut Value, field: &str, operator: &str, labels: &Map<String, 
 
 /// Guaranteed, Burstable or BestEffort, from the cpu and memory of all containers (or of the pod, where it says them itself).
 pub fn qos_class(pod: &Value) -> &'static str {
-    let whole = get(pod, &["spec", "resources"]).filter(|r| map(r, &["limits"]).or_else(|| map(r, &["requests"])).is_some_and(|m| !m.is_empty()));
+    let whole = get(pod, &["spec", "resources"])
+        .filter(|r| map(r, &["limits"]).or_else(|| map(r, &["requests"])).is_some_and(|m| !m.is_empty()));
     let resources: Vec<Value> = match whole {
         Some(resources) => vec![resources.clone()],
         None => ["containers", "initContainers"]
@@ -128,10 +129,11 @@ pub fn qos_class(pod: &Value) -> &'static str {
         for name in ["cpu", "memory"] {
             let (limit, request) = (amount(r, "limits", name), amount(r, "requests", name));
             any |= limit.is_some() || request.is_some();
-            guaranteed &= limit.is_some() && match (&limit, &request) {
-                (Some(limit), Some(request)) => crate::scalar::quantity_compare(limit, request).is_eq(),
-                _ => true,
-            };
+            guaranteed &= limit.is_some()
+                && match (&limit, &request) {
+                    (Some(limit), Some(request)) => crate::scalar::quantity_compare(limit, request).is_eq(),
+                    _ => true,
+                };
         }
     }
     match (any, guaranteed) {

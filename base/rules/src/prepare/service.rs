@@ -80,7 +80,9 @@ fn carry_allocated(new: &mut Value, old: &Value) {
             if int(port, &["nodePort"]).unwrap_or(0) != 0 {
                 continue;
             }
-            let twin = before.iter().find(|(protocol, number, _)| protocol == text(port, &["protocol"]) && Some(*number) == int(port, &["port"]));
+            let twin = before
+                .iter()
+                .find(|(protocol, number, _)| protocol == text(port, &["protocol"]) && Some(*number) == int(port, &["port"]));
             if let Some((_, _, node_port)) = twin.filter(|(_, _, n)| *n != 0 && !taken.contains(n)) {
                 let node_port = *node_port;
                 set(port, &["nodePort"], node_port);
@@ -109,7 +111,10 @@ fn drop_what_the_type_lacks(new: &mut Value, old: &Value) {
     }
     if has_node_ports(old) && !has_node_ports(new) {
         let node_ports = |s: &Value| -> Vec<(i64, i64)> {
-            items(s, &["spec", "ports"]).iter().map(|p| (int(p, &["port"]).unwrap_or(0), int(p, &["nodePort"]).unwrap_or(0))).collect()
+            items(s, &["spec", "ports"])
+                .iter()
+                .map(|p| (int(p, &["port"]).unwrap_or(0), int(p, &["nodePort"]).unwrap_or(0)))
+                .collect()
         };
         if node_ports(new) == node_ports(old) {
             for port in items_mut(new, &["spec", "ports"]) {

@@ -42,20 +42,26 @@ pub fn strategy(row: &Row) -> Strategy {
         ("scheduling.k8s.io", "PriorityClass") => Strategy { generation: true, update: kinds::keep_generation, ..plain },
         ("flowcontrol.apiserver.k8s.io", "FlowSchema" | "PriorityLevelConfiguration") => counted,
         ("admissionregistration.k8s.io", _) => Strategy { unconditional_update: false, ..counted },
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
-            Strategy { unconditional_update: false, create: kinds::create_definition, update: kinds::update_definition, ..counted }
-        }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => Strategy {
+            unconditional_update: false,
+            create: kinds::create_definition,
+            update: kinds::update_definition,
+            ..counted
+        },
         ("apiregistration.k8s.io", "APIService") => Strategy { unconditional_update: false, ..plain },
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             Strategy { create_on_update: true, update: kinds::update_signing_request, ..plain }
         }
-        ("coordination.k8s.io", "Lease") => {
-            Strategy { create_on_update: true, unconditional_update: false, create: kinds::create_lease, update: kinds::update_lease, ..plain }
-        }
+        ("coordination.k8s.io", "Lease") => Strategy {
+            create_on_update: true,
+            unconditional_update: false,
+            create: kinds::create_lease,
+            update: kinds::update_lease,
+            ..plain
+        },
         ("rbac.authorization.k8s.io", _) => Strategy { create_on_update: true, ..plain },
-        ("storage.k8s.io", "CSIDriver" | "CSINode" | "CSIStorageCapacity" | "VolumeAttachment") | ("node.k8s.io", "RuntimeClass") => {
-            Strategy { unconditional_update: false, ..plain }
-        }
+        ("storage.k8s.io", "CSIDriver" | "CSINode" | "CSIStorageCapacity" | "VolumeAttachment")
+        | ("node.k8s.io", "RuntimeClass") => Strategy { unconditional_update: false, ..plain },
         ("resource.k8s.io", "DeviceClass") => counted,
         ("resource.k8s.io", "ResourceSlice") => Strategy { create: kinds::create_slice, update: kinds::update_slice, ..counted },
         _ if row.protobuf.is_none() => Strategy { unconditional_update: false, ..counted },

@@ -1,0 +1,99 @@
+use irori_api::row::{Row, Tables};
+use serde_json::{Value, json};
+
+use super::{Birth, Part, bind_pod, generated_name, prepare_create, prepare_update, qos_class};
+use crate::{decode, default_object};
+
+const NOW: &str = "2026-01-01T00:00:00Z";
+
+fn birth() -> Birth {
+    Birth { uid: "u-1".into(), creation_timestamp: NOW.into(), generated_name: String::new(), namespace: "n".into() }
+}
+
+fn made(tables: &Tables, row: &Row, body: Value) -> Value {
+    let mut object = decode(tables, row, body).unwrap().object;
+    default_object(tables, row, &mut object);
+    object
+}
+
+#[test]
+fn status_belongs_to_the_status_subresource_and_content_to_the_main_one() {
+    let tables = Tables::builtin();
+    let row = tables.resource("apps", "v1", "deployments").unwrap();
+    let body = json!({"metadata": {"name": "d"}, "spec": {"replicas": 1}, "status": {"replicas": 9}});
+    let mut old = made(&tables, row, body.clone());
+    prepare_create(&tables, row, &mut old, &birth());
+    assert_eq!(old["status"], json!({}), "a client cannot create a status");
+    let mut new = made(&tables, row, json!({"metadata": {"name": "d"}, "spec": {"replicas": 5}, "status": {"replicas": 9}}));
+    let mut status = new.clone();
+    prepare_update(&tables, row, &mut new, &old, Part::Main, NOW);
+    assert_eq!((&new["status"], &new["spec"]["replicas"], &new["metadata"]["generation"]), (&json!({}), &json!(5), &json!(2)));
+    prepare_update(&tables, row, &mut status, &old, Part::Status, NOW);
+    assert_eq!(
+        (&status["status"]["replicas"], &status["spec"]["replicas"], &status["metadata"]["generation"]),
+        (&json!(9), &json!(1), &json!(1))
+    );
+}
+
+#[test]
+fn metadata_of_the_server_cannot_be_chosen() {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "configmaps").unwrap();
+    let body = json!({"metadata": {"name": "c", "uid": "mine", "creationTimestamp": "1999-01-01T00:00:00Z", "deletionTimestamp": "1999-01-01T00:00:00Z"}});
+    let mut object = made(&tables, row, body);
+    prepare_create(&tables, row, &mut object, &birth());
+    assert_eq!(object["metadata"], json!({"name": "c", "namespace": "n", "uid": "u-1", "creationTimestamp": NOW}));
+}
+
+#[test]
+fn a_service_keeps_what_was_allocated() {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "services").unwrap();
+    let ports = |node: Option<i64>| json!([{"port": 80, "nodePort": node}]);
+    let old = made(
+        &tables,
+        row,
+        json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"], "ports": ports(Some(30001))}}),
+    );
+    let mut new = made(&tables, row, json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": ports(None)}}));
+    prepare_update(&tables, row, &mut new, &old, Part::Main, NOW);
+    assert_eq!((&new["spec"]["clusterIPs"], &new["spec"]["ports"][0]["nodePort"]), (&json!(["10.96.0.9"]), &json!(30001)));
+    let mut less = old.clone();
+    less["spec"]["type"] = "ClusterIP".into();
+    prepare_update(&tables, row, &mut less, &old, Part::Main, NOW);
+    assert_eq!(less["spec"]["ports"][0].get("nodePort"), None, "a ClusterIP Service has no node ports");
+    assert_eq!(less["spec"]["clusterIP"], "10.96.0.9");
+}
+
+#[test]
+fn quality_of_service_follows_the_resources() {
+    let pod = |resources: Value| json!({"spec": {"containers": [{"name": "c", "resources": resources}]}});
+    for (resources, want) in [
+        (json!({}), "BestEffort"),
+        (json!({"requests": {"cpu": "0"}}), "BestEffort"),
+        (json!({"requests": {"cpu": "1"}}), "Burstable"),
+        (json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}}), "Guaranteed"),
+        (json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Mi"}}), "Burstable"),
+    ] {
+        assert_eq!(qos_class(&pod(resources.clone())), want, "{resources}");
+    }
+}
+
+#[test]
+fn a_bound_pod_names_its_node_and_says_so_once() {
+    let mut pod = json!({"spec": {}, "status": {}});
+    bind_pod(&mut pod, "n1", None, NOW);
+    bind_pod(&mut pod, "n1", None, "2027-01-01T00:00:00Z");
+    assert_eq!(pod["spec"]["nodeName"], "n1");
+    assert_eq!(
+        pod["status"]["conditions"],
+        json!([{"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": NOW}])
+    );
+}
+
+#[test]
+fn generated_names_leave_room_for_their_end() {
+    assert_eq!(generated_name("web-", "abcde"), "web-abcde");
+    assert_eq!(generated_name(&"x".repeat(300), "abcde").len(), 63);
+    assert_eq!(generated_name(&"ü".repeat(100), "abcde").len(), 63);
+}

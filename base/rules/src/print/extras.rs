@@ -123,9 +123,21 @@ fn parameter(object: &Value) -> String {
 fn level(s: Shown<'_>) -> Vec<Value> {
     let exempt = s.text(&["spec", "type"]) == "Exempt";
     let number = |path: &[&str]| int(s.object, path).map_or_else(|| Value::from("<none>"), Value::from);
-    let shares = if exempt { number(&["spec", "exempt", "nominalConcurrencyShares"]) } else { number(&["spec", "limited", "nominalConcurrencyShares"]) };
+    let shares = if exempt {
+        number(&["spec", "exempt", "nominalConcurrencyShares"])
+    } else {
+        number(&["spec", "limited", "nominalConcurrencyShares"])
+    };
     let queuing = |field: &str| number(&["spec", "limited", "limitResponse", "queuing", field]);
-    vec![s.name(), s.text(&["spec", "type"]).into(), shares, queuing("queues"), queuing("handSize"), queuing("queueLengthLimit"), s.age()]
+    vec![
+        s.name(),
+        s.text(&["spec", "type"]).into(),
+        shares,
+        queuing("queues"),
+        queuing("handSize"),
+        queuing("queueLengthLimit"),
+        s.age(),
+    ]
 }
 
 fn claim_state(object: &Value) -> String {

@@ -39,7 +39,8 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
                 "" => parent("resource").to_owned(),
                 group => format!("{}.{group}", parent("resource")),
             };
-            let path: Vec<&str> = [resource.as_str(), parent("namespace"), parent("name")].into_iter().filter(|p| !p.is_empty()).collect();
+            let path: Vec<&str> =
+                [resource.as_str(), parent("namespace"), parent("name")].into_iter().filter(|p| !p.is_empty()).collect();
             vec![s.name(), path.join("/").into(), s.age()]
         }
         ("discovery.k8s.io", "EndpointSlice") => {

@@ -70,7 +70,8 @@ fn tell(pod: &Value) -> Told {
     }
     let init_specs = items(pod, &["spec", "initContainers"]);
     let sidecar = |name: &str| init_specs.iter().any(|c| text(c, &["name"]) == name && text(c, &["restartPolicy"]) == "Always");
-    let total = items(pod, &["spec", "containers"]).len() + init_specs.iter().filter(|c| text(c, &["restartPolicy"]) == "Always").count();
+    let total =
+        items(pod, &["spec", "containers"]).len() + init_specs.iter().filter(|c| text(c, &["restartPolicy"]) == "Always").count();
 
     let (mut ready, mut all, mut sidecars) = (0, Restarts::default(), Restarts::default());
     let mut initializing = false;

@@ -43,7 +43,13 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
             selector(s.at(&["spec", "selector"])),
         ],
         ("apps", "StatefulSet") => {
-            vec![s.name(), format!("{}/{}", n(&["status", "readyReplicas"]), n(&["spec", "replicas"])).into(), s.age(), names, images]
+            vec![
+                s.name(),
+                format!("{}/{}", n(&["status", "readyReplicas"]), n(&["spec", "replicas"])).into(),
+                s.age(),
+                names,
+                images,
+            ]
         }
         ("apps", "DaemonSet") => vec![
             s.name(),
@@ -73,7 +79,11 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
                 s.or(&["spec", "timeZone"], "<none>"),
                 suspend.into(),
                 s.len(&["status", "active"]).into(),
-                if s.text(&["status", "lastScheduleTime"]).is_empty() { "<none>".into() } else { s.since(&["status", "lastScheduleTime"]) },
+                if s.text(&["status", "lastScheduleTime"]).is_empty() {
+                    "<none>".into()
+                } else {
+                    s.since(&["status", "lastScheduleTime"])
+                },
                 s.age(),
                 names,
                 images,
@@ -133,7 +143,16 @@ fn job(s: Shown<'_>, names: Value, images: Value) -> Vec<Value> {
         (Some(start), None) => age::human_duration(s.now_s.saturating_sub(start)),
         (Some(start), Some(end)) => age::human_duration(end.saturating_sub(start)),
     };
-    vec![s.name(), status.into(), completions.into(), duration.into(), s.age(), names, images, selector(s.at(&["spec", "selector"]))]
+    vec![
+        s.name(),
+        status.into(),
+        completions.into(),
+        duration.into(),
+        s.age(),
+        names,
+        images,
+        selector(s.at(&["spec", "selector"])),
+    ]
 }
 
 fn autoscaler(s: Shown<'_>) -> Vec<Value> {
@@ -186,7 +205,8 @@ fn targets(object: &Value) -> String {
         });
     }
     if let Some(percent) = int(object, &["spec", "targetCPUUtilizationPercentage"]) {
-        let now = int(object, &["status", "currentCPUUtilizationPercentage"]).map_or_else(|| "<unknown>".to_owned(), |n| format!("{n}%"));
+        let now = int(object, &["status", "currentCPUUtilizationPercentage"])
+            .map_or_else(|| "<unknown>".to_owned(), |n| format!("{n}%"));
         told.push(format!("cpu: {now}/{percent}%"));
     }
     if told.is_empty() {

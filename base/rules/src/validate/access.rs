@@ -31,10 +31,18 @@ fn role(kind: &str, object: &Value, errors: &mut ErrorList) {
         let (groups, resources) = (items(rule, &["apiGroups"]), items(rule, &["resources"]));
         if !urls.is_empty() {
             if kind == "Role" {
-                errors.invalid(at.child("nonResourceURLs"), Value::Array(urls.to_vec()), "namespaced rules cannot apply to non-resource URLs");
+                errors.invalid(
+                    at.child("nonResourceURLs"),
+                    Value::Array(urls.to_vec()),
+                    "namespaced rules cannot apply to non-resource URLs",
+                );
             }
             if !groups.is_empty() || !resources.is_empty() || !items(rule, &["resourceNames"]).is_empty() {
-                errors.invalid(at.child("nonResourceURLs"), Value::Array(urls.to_vec()), "rules cannot apply to both regular resources and non-resource URLs");
+                errors.invalid(
+                    at.child("nonResourceURLs"),
+                    Value::Array(urls.to_vec()),
+                    "rules cannot apply to both regular resources and non-resource URLs",
+                );
             }
             continue;
         }
@@ -117,9 +125,29 @@ fn request(object: &Value, errors: &mut ErrorList) {
         errors.required(at.child("usages"), "");
     }
     const KNOWN: &[&str] = &[
-        "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only",
-        "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
-        "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping",
+        "any",
+        "cert sign",
+        "client auth",
+        "code signing",
+        "content commitment",
+        "crl sign",
+        "data encipherment",
+        "decipher only",
+        "digital signature",
+        "email protection",
+        "encipher only",
+        "ipsec end system",
+        "ipsec tunnel",
+        "ipsec user",
+        "key agreement",
+        "key encipherment",
+        "microsoft sgc",
+        "netscape sgc",
+        "ocsp signing",
+        "s/mime",
+        "server auth",
+        "signing",
+        "timestamping",
     ];
     for (i, usage) in usages.iter().filter_map(Value::as_str).enumerate() {
         if !KNOWN.contains(&usage) {

@@ -21,7 +21,11 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
                 let last = int(spec, &["completions"]).unwrap_or(1) - 1;
                 let pod = format!("{name}-{last}");
                 if !irori_api::names::dns_label(&pod).is_empty() {
-                    errors.invalid(FieldPath::new("metadata").child("name"), name, format!("will not able to create pod with invalid DNS label: {pod}"));
+                    errors.invalid(
+                        FieldPath::new("metadata").child("name"),
+                        name,
+                        format!("will not able to create pod with invalid DNS label: {pod}"),
+                    );
                 }
             }
         }
@@ -43,7 +47,11 @@ fn cron_job(object: &Value, spec: &Value, at: &FieldPath, errors: &mut ErrorList
     match get(spec, &["timeZone"]).and_then(Value::as_str) {
         None => {}
         Some("") => errors.invalid(at.child("timeZone"), "", "timeZone must be nil or non-empty string"),
-        Some("Local") => errors.invalid(at.child("timeZone"), "Local", "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"),
+        Some("Local") => errors.invalid(
+            at.child("timeZone"),
+            "Local",
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        ),
         Some(zone) if !zone_name(zone) => errors.invalid(at.child("timeZone"), zone, format!("unknown time zone {zone}")),
         Some(_) => {}
     }
@@ -60,11 +68,27 @@ fn cron_job(object: &Value, spec: &Value, at: &FieldPath, errors: &mut ErrorList
 
 /// Whether a text has the form of a zone of the IANA database; the database itself is the controller's.
 fn zone_name(zone: &str) -> bool {
-    let part = |p: &str| p.starts_with(|c: char| c.is_ascii_alphabetic()) && p.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c));
+    let part = |p: &str| {
+        p.starts_with(|c: char| c.is_ascii_alphabetic()) && p.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c))
+    };
     let first = zone.split('/').next().unwrap_or("");
     const AREAS: &[&str] = &[
-        "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Brazil", "Canada", "Chile", "Etc", "Europe", "Indian",
-        "Mexico", "Pacific", "US",
+        "Africa",
+        "America",
+        "Antarctica",
+        "Arctic",
+        "Asia",
+        "Atlantic",
+        "Australia",
+        "Brazil",
+        "Canada",
+        "Chile",
+        "Etc",
+        "Europe",
+        "Indian",
+        "Mexico",
+        "Pacific",
+        "US",
     ];
     let known = AREAS.contains(&first) && zone.contains('/')
         || !zone.contains('/') && zone.len() <= 10 && zone.starts_with(|c: char| c.is_ascii_uppercase()) && !zone.contains('_');
@@ -138,9 +162,15 @@ fn cron_part(part: &str, least: u32, most: u32, names: &[&str]) -> Result<(), St
 }
 
 fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    for field in
-        ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"]
-    {
+    for field in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
         check::not_negative(errors, spec, at, &[field]);
     }
     let indexed = text(spec, &["completionMode"]) == "Indexed";
@@ -154,7 +184,7 @@ fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         errors.invalid(at.child("backoffLimitPerIndex"), limit, "requires indexed completion mode");
     }
     if let Some(most) = int(spec, &["maxFailedIndexes"]) {
-        if completions.is_some_and(|c| most > c) {
+        if indexed && completions.is_some_and(|c| most > c) {
             errors.invalid(at.child("maxFailedIndexes"), most, "must be less than or equal to completions");
         }
         if !indexed {
@@ -192,7 +222,11 @@ fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         other => errors.not_supported(policy_at, other, &["OnFailure", "Never"]),
     }
     if get(spec, &["podFailurePolicy"]).is_some() && policy == "OnFailure" {
-        errors.invalid(template.child("spec").child("restartPolicy"), policy, "only \"Never\" is supported when podFailurePolicy is specified");
+        errors.invalid(
+            template.child("spec").child("restartPolicy"),
+            policy,
+            "only \"Never\" is supported when podFailurePolicy is specified",
+        );
     }
     failure_policy(spec, at, errors);
     for (i, rule) in items(spec, &["successPolicy", "rules"]).iter().enumerate() {
@@ -212,7 +246,9 @@ fn intervals(text: &str, completions: i64) -> Result<(), String> {
     for part in text.split(',').filter(|_| !text.is_empty()) {
         let bounds: Vec<&str> = part.split('-').collect();
         if bounds.len() > 2 {
-            return Err(format!("the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'"));
+            return Err(format!(
+                "the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+            ));
         }
         for (i, bound) in bounds.iter().enumerate() {
             let n: i64 = bound.parse().map_err(|_| format!("cannot convert string to integer for index: {bound:?}"))?;
@@ -231,13 +267,17 @@ fn intervals(text: &str, completions: i64) -> Result<(), String> {
 /// A domain, a slash and a path.
 pub fn domain_path(given: &str) -> bool {
     let Some((domain, path)) = given.split_once('/') else { return false };
-    irori_api::names::dns_subdomain(domain).is_empty() && !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/%".contains(c))
+    irori_api::names::dns_subdomain(domain).is_empty()
+        && !path.is_empty()
+        && path.chars().all(|c| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/%".contains(c))
 }
 
 fn failure_policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let at = at.child("podFailurePolicy").child("rules");
     let known = |name: &str| {
-        ["containers", "initContainers"].iter().any(|list| items(spec, &["template", "spec", list]).iter().any(|c| text(c, &["name"]) == name))
+        ["containers", "initContainers"]
+            .iter()
+            .any(|list| items(spec, &["template", "spec", list]).iter().any(|c| text(c, &["name"]) == name))
     };
     for (i, rule) in items(spec, &["podFailurePolicy", "rules"]).iter().enumerate() {
         let at = at.index(i);
@@ -251,7 +291,11 @@ fn failure_policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
         if let Some(name) = get(codes, &["containerName"]).and_then(Value::as_str) {
             if !known(name) {
-                errors.invalid(at.child("containerName"), name, "must be one of the container or initContainer names in the pod template");
+                errors.invalid(
+                    at.child("containerName"),
+                    name,
+                    "must be one of the container or initContainer names in the pod template",
+                );
             }
         }
         if items(codes, &["values"]).is_empty() {

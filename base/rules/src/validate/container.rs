@@ -186,8 +186,14 @@ fn env(one: &Value, at: &FieldPath, errors: &mut ErrorList) {
         let from = at.child("valueFrom");
         let source_value = get(variable, &["valueFrom"]).unwrap_or(&Value::Null);
         match source.len() {
-            0 => errors.invalid(from.clone(), "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"),
-            _ if !text(variable, &["value"]).is_empty() => errors.invalid(from.clone(), "", "may not be specified when `value` is not empty"),
+            0 => errors.invalid(
+                from.clone(),
+                "",
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+            ),
+            _ if !text(variable, &["value"]).is_empty() => {
+                errors.invalid(from.clone(), "", "may not be specified when `value` is not empty")
+            }
             1 => {}
             _ => errors.invalid(from.clone(), "", "may not have more than one field specified at a time"),
         }
@@ -234,8 +240,16 @@ fn env(one: &Value, at: &FieldPath, errors: &mut ErrorList) {
 /// A field of the pod, as environment variables and volumes may name it.
 pub fn field_ref(field: &Value, at: &FieldPath, errors: &mut ErrorList) {
     const KNOWN: &[&str] = &[
-        "metadata.name", "metadata.namespace", "metadata.uid", "spec.hostname", "spec.nodeName", "spec.serviceAccountName", "status.hostIP",
-        "status.hostIPs", "status.podIP", "status.podIPs",
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.uid",
+        "spec.hostname",
+        "spec.nodeName",
+        "spec.serviceAccountName",
+        "status.hostIP",
+        "status.hostIPs",
+        "status.podIP",
+        "status.podIPs",
     ];
     if !check::required(errors, field, at, &["apiVersion"]) {
         return;
@@ -246,7 +260,11 @@ pub fn field_ref(field: &Value, at: &FieldPath, errors: &mut ErrorList) {
         return;
     }
     if text(field, &["apiVersion"]) != "v1" {
-        errors.invalid(at.child("fieldPath"), path, format!("error converting fieldPath: unsupported pod version: {}", text(field, &["apiVersion"])));
+        errors.invalid(
+            at.child("fieldPath"),
+            path,
+            format!("error converting fieldPath: unsupported pod version: {}", text(field, &["apiVersion"])),
+        );
         return;
     }
     if let Some((of, key)) = path.strip_suffix(']').and_then(|p| p.split_once('[')) {
@@ -261,12 +279,23 @@ pub fn field_ref(field: &Value, at: &FieldPath, errors: &mut ErrorList) {
     match path {
         p if KNOWN.contains(&p) => {}
         "metadata.annotations" | "metadata.labels" => errors.not_supported(at.child("fieldPath"), path, KNOWN),
-        other => errors.invalid(at.child("fieldPath"), other, format!("error converting fieldPath: field label not supported: {other}")),
+        other => errors.invalid(
+            at.child("fieldPath"),
+            other,
+            format!("error converting fieldPath: field label not supported: {other}"),
+        ),
     }
 }
 
 pub fn resource_field(resource: &str, at: &FieldPath, errors: &mut ErrorList) {
-    let known = ["limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"];
+    let known = [
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
     if !known.contains(&resource) && !resource.starts_with("requests.hugepages-") && !resource.starts_with("limits.hugepages-") {
         errors.not_supported(at.clone(), resource, &known);
     }
@@ -399,10 +428,18 @@ fn security(context: &Value, own_users: bool, at: &FieldPath, errors: &mut Error
     profiles(context, at, errors);
     if get(context, &["allowPrivilegeEscalation"]) == Some(&Value::Bool(false)) {
         if flag(context, &["privileged"]) {
-            errors.invalid(at.clone(), context.clone(), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+            errors.invalid(
+                at.clone(),
+                context.clone(),
+                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+            );
         }
         if items(context, &["capabilities", "add"]).iter().any(|c| c == "CAP_SYS_ADMIN") {
-            errors.invalid(at.clone(), context.clone(), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+            errors.invalid(
+                at.clone(),
+                context.clone(),
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::check;
+use super::{check, limits};
 use crate::tree::{get, items, map, text};
 
 /// Bytes of all data of a ConfigMap or Secret.
@@ -19,8 +19,8 @@ pub fn content(group: &str, kind: &str, object: &Value, fresh: bool, errors: &mu
         "Node" => node(object, errors),
         "Namespace" => {}
         "Event" => event(group, object, fresh, errors),
-        "LimitRange" => limit_range(object, errors),
-        "ResourceQuota" => quota(object, errors),
+        "LimitRange" => limits::limit_range(object, errors),
+        "ResourceQuota" => limits::quota(object, errors),
         _ => {}
     }
 }
@@ -44,7 +44,11 @@ fn config_map(object: &Value, errors: &mut ErrorList) {
         + map(object, &["binaryData"]).into_iter().flatten().map(|(_, v)| decoded_len(v)).sum::<usize>();
     for key in map(object, &["binaryData"]).into_iter().flatten().map(|(key, _)| key) {
         if data.is_some_and(|d| d.contains_key(key)) {
-            errors.invalid(FieldPath::new("binaryData").key(key), key.as_str(), format!("duplicate of key present in data: {key}"));
+            errors.invalid(
+                FieldPath::new("binaryData").key(key),
+                key.as_str(),
+                format!("duplicate of key present in data: {key}"),
+            );
         }
     }
     if bytes > DATA_MAX {
@@ -83,7 +87,9 @@ fn secret(object: &Value, errors: &mut ErrorList) {
             errors.required(at("username"), "");
             errors.required(at("password"), "");
         }
-        "kubernetes.io/ssh-auth" if data.and_then(|d| d.get("ssh-privatekey")).and_then(Value::as_str).is_none_or(str::is_empty) => {
+        "kubernetes.io/ssh-auth"
+            if data.and_then(|d| d.get("ssh-privatekey")).and_then(Value::as_str).is_none_or(str::is_empty) =>
+        {
             errors.required(at("ssh-privatekey"), "");
         }
         "kubernetes.io/tls" => {
@@ -129,7 +135,11 @@ fn node(object: &Value, errors: &mut ErrorList) {
         check::cidr(errors, cidr, spec.child("podCIDRs").index(i));
     }
     if cidrs.len() > 2 {
-        errors.invalid(spec.child("podCIDRs"), Value::Array(cidrs.to_vec()), "may specify no more than one CIDR for each IP family");
+        errors.invalid(
+            spec.child("podCIDRs"),
+            Value::Array(cidrs.to_vec()),
+            "may specify no more than one CIDR for each IP family",
+        );
     }
 }
 
@@ -153,7 +163,9 @@ fn event(group: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
     }
     if group == "events.k8s.io" {
         for (field, told) in [
-            ("deprecatedFirstTimestamp", "firstTimestamp"), ("deprecatedLastTimestamp", "lastTimestamp"), ("deprecatedCount", "count"),
+            ("deprecatedFirstTimestamp", "firstTimestamp"),
+            ("deprecatedLastTimestamp", "lastTimestamp"),
+            ("deprecatedCount", "count"),
             ("deprecatedSource", "source"),
         ] {
             if get(object, &[field]).is_some_and(|v| v.as_object().is_none_or(|o| !o.is_empty())) {
@@ -183,102 +195,3 @@ fn event(group: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
         errors.invalid(root.child("message"), "", "can have at most 1024 bytes");
     }
 }
-
-fn limit_range(object: &Value, errors: &mut ErrorList) {
-    let at = FieldPath::new("spec").child("limits");
-    for (i, item) in items(object, &["spec", "limits"]).iter().enumerate() {
-        let at = at.index(i);
-        let kind = text(item, &["type"]);
-        errors.invalid_each(&at.child("type"), kind, names::qualified_name(kind));
-        let amount = |side: &str, name: &str| get(item, &[side, name]).and_then(Value::as_str);
-        let mut all: Vec<&String> = Vec::new();
-        for side in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
-            for name in map(item, &[side]).into_iter().flatten().map(|(name, _)| name) {
-                if kind == "Container" || kind == "Pod" {
-                    super::container::resource_name(name, &at.child(side).key(name), errors);
-                }
-                if !all.contains(&name) {
-                    all.push(name);
-                }
-            }
-            if kind == "Pod" && matches!(side, "default" | "defaultRequest") && map(item, &[side]).is_some_and(|m| !m.is_empty()) {
-                errors.forbidden(at.child(side), "may not be specified when `type` is 'Pod'");
-            }
-        }
-        if kind == "PersistentVolumeClaim" && amount("min", "storage").is_none() && amount("max", "storage").is_none() {
-            errors.required(at.child("limits"), "either minimum or maximum storage value is required, but neither was provided");
-        }
-        for name in all {
-            let more = |a: &str, b: &str| {
-                let (a, b) = (amount(a, name)?, amount(b, name)?);
-                crate::scalar::quantity_compare(a, b).is_gt().then(|| (a.to_owned(), b.to_owned()))
-            };
-            // Limits in the order in which they are compared: field told, smaller side, greater side, words.
-            for (field, low, high, words) in [
-                ("min", "min", "max", ("min value", "max value")),
-                ("defaultRequest", "min", "defaultRequest", ("min value", "default request value")),
-                ("defaultRequest", "defaultRequest", "max", ("default request value", "max value")),
-                ("defaultRequest", "defaultRequest", "default", ("default request value", "default limit value")),
-                ("default", "min", "default", ("min value", "default value")),
-                ("default", "default", "max", ("default value", "max value")),
-            ] {
-                if let Some((a, b)) = more(low, high) {
-                    let given = amount(field, name).unwrap_or("").to_owned();
-                    errors.invalid(at.child(field).key(name), given, format!("{} {a} is greater than {} {b}", words.0, words.1));
-                }
-            }
-            if let Some(ratio) = amount("maxLimitRequestRatio", name) {
-                ratio_of(item, name, ratio, &at, errors);
-            }
-        }
-    }
-}
-
-fn ratio_of(item: &Value, name: &str, ratio: &str, at: &FieldPath, errors: &mut ErrorList) {
-    let path = at.child("maxLimitRequestRatio").key(name);
-    if crate::scalar::quantity_compare(ratio, "1").is_lt() {
-        errors.invalid(path.clone(), ratio, format!("ratio {ratio} is less than 1"));
-    }
-    let number = |side: &str| {
-        let text = get(item, &[side, name])?.as_str()?;
-        text.parse::<irori_api::quantity::Quantity>().ok().map(|q| q.milli_value() as f64)
-    };
-    if let (Some(max), Some(min)) = (number("max"), number("min")) {
-        let most = max / min;
-        let given = ratio.parse::<irori_api::quantity::Quantity>().map_or(0.0, |q| q.milli_value() as f64 / 1000.0);
-        if given > most {
-            errors.invalid(path, ratio, format!("ratio {ratio} is greater than max/min = {most:.6}"));
-        }
-    }
-}
-
-fn quota(object: &Value, errors: &mut ErrorList) {
-    let at = FieldPath::new("spec");
-    for (name, amount) in map(object, &["spec", "hard"]).into_iter().flatten() {
-        let at = at.child("hard").key(name);
-        let wrong = names::qualified_name(name);
-        let standard = name.contains('/') || QUOTED.contains(&name.as_str()) || name.starts_with("requests.hugepages-") || name.starts_with("hugepages-");
-        if !wrong.is_empty() {
-            errors.invalid_each(&at, name.as_str(), wrong);
-        } else if !standard {
-            errors.invalid(at.clone(), name.as_str(), "must be a standard resource for quota");
-        }
-        let amount = amount.as_str().unwrap_or("0");
-        super::container::quantity_not_negative(amount, &at, errors);
-        let counted = name.starts_with("count/") || COUNTED.contains(&name.as_str());
-        if counted && !super::container::whole(amount) {
-            errors.invalid(at, amount, "must be an integer");
-        }
-    }
-}
-
-const COUNTED: &[&str] = &[
-    "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports",
-    "services.loadbalancers",
-];
-
-const QUOTED: &[&str] = &[
-    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage", "requests.ephemeral-storage", "limits.cpu",
-    "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers", "secrets",
-    "persistentvolumeclaims", "configmaps", "services.nodeports", "services.loadbalancers",
-];

@@ -59,7 +59,9 @@ pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut 
             fixed(errors, &[&["volumeBindingMode"]]);
         }
         ("storage.k8s.io", "VolumeAttributesClass") => {
-            for (field, why) in [("driverName", "updates to driverName are forbidden."), ("parameters", "updates to parameters are forbidden.")] {
+            for (field, why) in
+                [("driverName", "updates to driverName are forbidden."), ("parameters", "updates to parameters are forbidden.")]
+            {
                 if !same(get(new, &[field]), get(old, &[field])) {
                     errors.forbidden(FieldPath::new(field), why);
                 }
@@ -102,9 +104,15 @@ fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
         let path = at.child("ephemeralContainers");
         for (i, container) in was.iter().enumerate() {
             match is.iter().find(|c| text(c, &["name"]) == text(container, &["name"])) {
-                None => errors.forbidden(path.clone(), format!("existing ephemeral containers {:?} may not be removed\n", text(container, &["name"]))),
+                None => errors.forbidden(
+                    path.clone(),
+                    format!("existing ephemeral containers {:?} may not be removed\n", text(container, &["name"])),
+                ),
                 Some(kept) if kept != container => {
-                    errors.forbidden(path.clone(), format!("existing ephemeral containers {:?} may not be changed\n", text(container, &["name"])));
+                    errors.forbidden(
+                        path.clone(),
+                        format!("existing ephemeral containers {:?} may not be changed\n", text(container, &["name"])),
+                    );
                     let _ = i;
                 }
                 Some(_) => {}
@@ -119,10 +127,13 @@ fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
         }
     }
     deadline(new, old, &at, errors);
-    let gates = |v: &Value| -> Vec<String> { items(v, &["spec", "schedulingGates"]).iter().map(|g| text(g, &["name"]).to_owned()).collect() };
+    let gates = |v: &Value| -> Vec<String> {
+        items(v, &["spec", "schedulingGates"]).iter().map(|g| text(g, &["name"]).to_owned()).collect()
+    };
     let (is, was) = (gates(new), gates(old));
     for added in is.iter().filter(|gate| !was.contains(gate)) {
-        errors.forbidden(at.child("schedulingGates"), format!("only deletion is allowed, but found new scheduling gate '{added}'"));
+        errors
+            .forbidden(at.child("schedulingGates"), format!("only deletion is allowed, but found new scheduling gate '{added}'"));
     }
     tolerations(new, old, &at, errors);
     if !errors.is_empty() {
@@ -164,7 +175,9 @@ fn deadline(new: &Value, old: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let path = ["spec", "activeDeadlineSeconds"];
     let at = at.child("activeDeadlineSeconds");
     match (int(old, &path), int(new, &path)) {
-        (Some(was), Some(is)) if is > was => errors.invalid(at, is, format!("must be less than or equal to previous value {was}")),
+        (Some(was), Some(is)) if is > was => {
+            errors.invalid(at, is, format!("must be less than or equal to previous value {was}"))
+        }
         (Some(_), None) => errors.invalid(at, Value::Null, "must not update from a positive integer to nil value"),
         _ => {}
     }
@@ -206,7 +219,8 @@ fn service(new: &Value, old: &Value, errors: &mut ErrorList) {
         }
     }
     let balancer = |s: &Value| text(s, &["spec", "type"]) == "LoadBalancer";
-    if balancer(old) && balancer(new) && !same(get(new, &["spec", "loadBalancerClass"]), get(old, &["spec", "loadBalancerClass"])) {
+    if balancer(old) && balancer(new) && !same(get(new, &["spec", "loadBalancerClass"]), get(old, &["spec", "loadBalancerClass"]))
+    {
         errors.invalid(at.child("loadBalancerClass"), text(new, &["spec", "loadBalancerClass"]), "may not change once set");
     }
 }
@@ -222,7 +236,10 @@ fn claim(new: &Value, old: &Value, errors: &mut ErrorList) {
             None => drop(remove(&mut munged, &["volumeName"])),
         }
     }
-    let (was, is) = (text(&before, &["resources", "requests", "storage"]).to_owned(), text(&munged, &["resources", "requests", "storage"]).to_owned());
+    let (was, is) = (
+        text(&before, &["resources", "requests", "storage"]).to_owned(),
+        text(&munged, &["resources", "requests", "storage"]).to_owned(),
+    );
     let bound = text(old, &["status", "phase"]) == "Bound";
     if bound {
         if let Some(resources) = get(&before, &["resources"]) {
@@ -248,7 +265,13 @@ fn claim(new: &Value, old: &Value, errors: &mut ErrorList) {
 
 fn stateful_set(new: &Value, old: &Value, errors: &mut ErrorList) {
     const MUTABLE: &[&str] = &[
-        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
     ];
     let bare = |v: &Value| {
         let mut spec = get(v, &["spec"]).cloned().unwrap_or(Value::Null);
@@ -281,7 +304,13 @@ fn job(new: &Value, old: &Value, errors: &mut ErrorList) {
     let never_started = flag(old, &["spec", "suspend"]) && text(old, &["status", "startTime"]).is_empty();
     if never_started {
         // A job that has not begun may still be steered.
-        for path in [&["spec", "nodeSelector"][..], &["spec", "affinity"], &["spec", "tolerations"], &["spec", "schedulingGates"], &["metadata"]] {
+        for path in [
+            &["spec", "nodeSelector"][..],
+            &["spec", "affinity"],
+            &["spec", "tolerations"],
+            &["spec", "schedulingGates"],
+            &["metadata"],
+        ] {
             match get(&before, path) {
                 Some(value) => set(&mut template, path, value.clone()),
                 None => drop(remove(&mut template, path)),
@@ -289,7 +318,11 @@ fn job(new: &Value, old: &Value, errors: &mut ErrorList) {
         }
     }
     if template != before {
-        errors.invalid(FieldPath::new("spec").child("template"), get(new, &["spec", "template"]).cloned().unwrap_or(Value::Null), "field is immutable");
+        errors.invalid(
+            FieldPath::new("spec").child("template"),
+            get(new, &["spec", "template"]).cloned().unwrap_or(Value::Null),
+            "field is immutable",
+        );
     }
     for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         check::immutable(errors, new, old, &root, &["spec", field]);

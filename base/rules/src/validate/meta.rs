@@ -16,6 +16,8 @@ const ANNOTATIONS_MAX: usize = 256 * 1024;
 fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
         ("", "Namespace") => names::dns_label,
+        ("apps", "StatefulSet") => names::dns_label,
+        ("", "Event") => names::path_segment,
         ("", "Service") => names::dns_1035_label,
         ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "policy", _) => names::path_segment,
         ("networking.k8s.io", "IPAddress") => ip_name,
@@ -88,11 +90,17 @@ pub fn parts(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
 
 /// Most kinds take only finalizers with a domain, or the few standard ones.
 fn standard_finalizers(row: &Row, meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    let any = matches!(row.gvk.group.as_str(), "node.k8s.io" | "coordination.k8s.io") || row.gvk.kind == "Event" || row.protobuf.is_none();
+    let any = matches!(row.gvk.group.as_str(), "node.k8s.io" | "coordination.k8s.io")
+        || (row.gvk.kind == "Event" && row.gvk.group.is_empty())
+        || row.protobuf.is_none();
     for (i, name) in items(meta, &["finalizers"]).iter().filter_map(Value::as_str).enumerate() {
         let qualified = names::qualified_name(name).is_empty();
         if qualified && !any && !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
-            errors.invalid(at.child("finalizers").index(i), name, "name is neither a standard finalizer name nor is it fully qualified");
+            errors.invalid(
+                at.child("finalizers").index(i),
+                name,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            );
         }
     }
 }
@@ -136,7 +144,9 @@ fn owners(owners: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         if crate::tree::flag(owner, &["controller"]) {
             let name = text(owner, &["name"]);
             if let Some(first) = controller {
-                let why = format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}");
+                let why = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                );
                 errors.invalid(FieldPath::new("metadata").child("ownerReferences"), Value::Array(owners.to_vec()), why);
             }
             controller = Some(name);
@@ -150,7 +160,8 @@ pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
     let (is, was) = (get(new, &["metadata"]).unwrap_or(&Value::Null), get(old, &["metadata"]).unwrap_or(&Value::Null));
     if get(was, &["deletionTimestamp"]).is_some() {
         let before = items(was, &["finalizers"]);
-        let added: Vec<String> = items(is, &["finalizers"]).iter().filter(|f| !before.contains(f)).map(Value::to_string).collect();
+        let added: Vec<String> =
+            items(is, &["finalizers"]).iter().filter(|f| !before.contains(f)).map(Value::to_string).collect();
         if !added.is_empty() {
             let why = format!(
                 "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",

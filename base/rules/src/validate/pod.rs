@@ -89,7 +89,9 @@ pub fn spec(spec: &Value, pod_name: &str, at: &FieldPath, errors: &mut ErrorList
             errors.invalid_each(&at.child("hostnames").index(j), host, names::dns_subdomain(host));
         }
     }
-    check::one_of(errors, spec, at, &["preemptionPolicy"], &["PreemptLowerPriority", "Never"]);
+    if get(spec, &["preemptionPolicy"]).is_some() {
+        check::required_one_of(errors, spec, at, &["preemptionPolicy"], &["PreemptLowerPriority", "Never"]);
+    }
     overhead(spec, at, errors);
     if let Some(os) = get(spec, &["os"]) {
         match text(os, &["name"]) {
@@ -114,8 +116,14 @@ fn claims(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         check::required_name(errors, claim, &at, &["name"], names::dns_label);
         let given = |field: &str| get(claim, &[field]).is_some();
         match (given("resourceClaimName"), given("resourceClaimTemplateName")) {
-            (false, false) => errors.invalid(at, claim.clone(), "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
-            (true, true) => errors.invalid(at, claim.clone(), "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"),
+            (false, false) => {
+                errors.invalid(at, claim.clone(), "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+            }
+            (true, true) => errors.invalid(
+                at,
+                claim.clone(),
+                "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
+            ),
             _ => {}
         }
     }
@@ -128,7 +136,11 @@ fn security(context: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     for (i, group) in items(context, &["supplementalGroups"]).iter().filter_map(Value::as_i64).enumerate() {
         if !(0..=i64::from(i32::MAX)).contains(&group) {
-            errors.invalid(at.child("supplementalGroups").index(i), group, format!("must be between 0 and {}, inclusive", i32::MAX));
+            errors.invalid(
+                at.child("supplementalGroups").index(i),
+                group,
+                format!("must be between 0 and {}, inclusive", i32::MAX),
+            );
         }
     }
     check::one_of(errors, context, at, &["fsGroupChangePolicy"], &["Always", "OnRootMismatch"]);

@@ -35,13 +35,20 @@ pub fn content(group: &str, kind: &str, object: &Value, errors: &mut ErrorList) 
             let name = text(object, &["metadata", "name"]);
             let value = int(object, &["value"]).unwrap_or(0);
             if name.starts_with("system-") {
-                let known = matches!((name, value), ("system-cluster-critical", 2_000_000_000) | ("system-node-critical", 2_000_001_000));
+                let known =
+                    matches!((name, value), ("system-cluster-critical", 2_000_000_000) | ("system-node-critical", 2_000_001_000));
                 if !known {
                     let why = "priority class names with 'system-' prefix are reserved for system use only. error: ";
-                    errors.forbidden(FieldPath::new("metadata").child("name"), format!("{why}{name} is not a known system priority class"));
+                    errors.forbidden(
+                        FieldPath::new("metadata").child("name"),
+                        format!("{why}{name} is not a known system priority class"),
+                    );
                 }
             } else if value > PRIORITY_MAX {
-                errors.forbidden(FieldPath::new("value"), format!("maximum allowed value of a user defined priority is {PRIORITY_MAX}"));
+                errors.forbidden(
+                    FieldPath::new("value"),
+                    format!("maximum allowed value of a user defined priority is {PRIORITY_MAX}"),
+                );
             }
             check::one_of(errors, object, &FieldPath::root(), &["preemptionPolicy"], &["PreemptLowerPriority", "Never"]);
         }
@@ -73,7 +80,10 @@ fn autoscaler(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         errors.invalid(at.child("minReplicas"), least, "must be greater than or equal to 1");
     }
     if min == Some(0) && !items(spec, &["metrics"]).iter().any(|m| matches!(text(m, &["type"]), "Object" | "External")) {
-        errors.forbidden(at.child("metrics"), "must specify at least one Object or External metric to support scaling to zero replicas");
+        errors.forbidden(
+            at.child("metrics"),
+            "must specify at least one Object or External metric to support scaling to zero replicas",
+        );
     }
     match max {
         0 => errors.required(at.child("maxReplicas"), "must be set and greater than 0"),
@@ -131,14 +141,22 @@ fn autoscaler(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 
 fn metric_of(metric: &Value, at: &FieldPath, errors: &mut ErrorList) {
     const FIELDS: &[(&str, &str)] = &[
-        ("ContainerResource", "containerResource"), ("External", "external"), ("Object", "object"), ("Pods", "pods"), ("Resource", "resource"),
+        ("ContainerResource", "containerResource"),
+        ("External", "external"),
+        ("Object", "object"),
+        ("Pods", "pods"),
+        ("Resource", "resource"),
     ];
     let kind = text(metric, &["type"]);
     if kind.is_empty() {
         errors.required(at.child("type"), "must specify a metric source type");
-    } else if !FIELDS.iter().any(|(known, _)| *known == kind) {
+    }
+    if !FIELDS.iter().any(|(known, _)| *known == kind) {
+        // Stock servers say this twice.
         let known: Vec<&str> = FIELDS.iter().map(|(known, _)| *known).collect();
         errors.not_supported(at.child("type"), kind, &known);
+        errors.not_supported(at.child("type"), kind, &known);
+        return;
     }
     for (known, field) in FIELDS {
         match (get(metric, &[field]), *known == kind) {
@@ -202,7 +220,9 @@ fn source_of(field: &str, source: &Value, at: &FieldPath, errors: &mut ErrorList
         "resource" | "containerResource" if !has("averageUtilization") && !has("averageValue") => {
             errors.required(at.child("averageUtilization"), "must set either a target raw value or a target utilization");
         }
-        "pods" if !has("averageValue") => errors.required(at.child("averageValue"), "must specify a positive target averageValue"),
+        "pods" if !has("averageValue") => {
+            errors.required(at.child("averageValue"), "must specify a positive target averageValue")
+        }
         "object" | "external" if !has("value") && !has("averageValue") => {
             errors.required(at.child("averageValue"), "must set either a target value or averageValue");
         }

@@ -90,7 +90,10 @@ pub fn node_term(term: &Value, at: &FieldPath, errors: &mut ErrorList) {
         let at = at.child("matchFields").index(i);
         match text(field, &["operator"]) {
             "In" | "NotIn" if items(field, &["values"]).len() != 1 => {
-                errors.required(at.child("values"), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+                errors.required(
+                    at.child("values"),
+                    "must be only one value when `operator` is 'In' or 'NotIn' for node field selector",
+                );
             }
             "In" | "NotIn" => {}
             other => errors.invalid(at.child("operator"), other, "not a valid selector operator"),
@@ -169,11 +172,19 @@ pub fn tolerations(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         let (key, operator) = (text(toleration, &["key"]), text(toleration, &["operator"]));
         check::name(errors, toleration, &at, &["key"], names::qualified_name);
         if key.is_empty() && operator != "Exists" {
-            errors.invalid(at.child("operator"), operator, "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+            errors.invalid(
+                at.child("operator"),
+                operator,
+                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+            );
         }
         let seconds = get(toleration, &["tolerationSeconds"]).is_some();
         if seconds && text(toleration, &["effect"]) != "NoExecute" {
-            errors.invalid(at.child("effect"), text(toleration, &["effect"]), "effect must be 'NoExecute' when `tolerationSeconds` is set");
+            errors.invalid(
+                at.child("effect"),
+                text(toleration, &["effect"]),
+                "effect must be 'NoExecute' when `tolerationSeconds` is set",
+            );
         }
         let value = text(toleration, &["value"]);
         match operator {

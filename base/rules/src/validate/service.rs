@@ -54,7 +54,11 @@ fn of_type(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
             if name.is_empty() {
                 errors.required(at.child("externalName"), "");
             } else {
-                errors.invalid_each(&at.child("externalName"), name, names::dns_subdomain(name.strip_suffix('.').unwrap_or(name)));
+                errors.invalid_each(
+                    &at.child("externalName"),
+                    name,
+                    names::dns_subdomain(name.strip_suffix('.').unwrap_or(name)),
+                );
             }
         }
         _ => {}
@@ -148,7 +152,8 @@ fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
         errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "first value must match `clusterIP`");
         let _ = other;
     }
-    let given: Vec<&str> = if all.is_empty() && !first.is_empty() { vec![first] } else { all.iter().filter_map(Value::as_str).collect() };
+    let given: Vec<&str> =
+        if all.is_empty() && !first.is_empty() { vec![first] } else { all.iter().filter_map(Value::as_str).collect() };
     for (i, ip) in given.iter().enumerate() {
         let at = at.child("clusterIPs").index(i);
         if *ip == "None" {

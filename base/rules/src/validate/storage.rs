@@ -35,7 +35,9 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
             match (get(spec, &["source", "persistentVolumeName"]), get(spec, &["source", "inlineVolumeSpec"])) {
                 (None, None) => errors.required(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
                 (None, Some(_)) => {}
-                (Some(_), Some(_)) => errors.forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+                (Some(_), Some(_)) => {
+                    errors.forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+                }
                 (Some(name), None) => {
                     if name == "" {
                         errors.required(source.child("persistentVolumeName"), "must specify non empty persistentVolumeName");
@@ -95,6 +97,9 @@ pub fn claim_spec(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         errors.invalid_each(&at.child("storageClassName"), class, names::dns_subdomain(class));
     }
     check::one_of(errors, spec, at, &["volumeMode"], &["Block", "Filesystem"]);
+    if let Some(class) = get(spec, &["volumeAttributesClassName"]).and_then(Value::as_str).filter(|c| !c.is_empty()) {
+        errors.invalid_each(&at.child("volumeAttributesClassName"), class, names::dns_subdomain(class));
+    }
     for field in ["dataSource", "dataSourceRef"] {
         let Some(source) = get(spec, &[field]) else { continue };
         let at = at.child(field);
@@ -114,11 +119,28 @@ fn positive(amount: &str, at: &FieldPath, errors: &mut ErrorList) {
 
 /// Sources of volumes in the order in which upstream looks at them, and how error paths spell them.
 const SOURCES: &[(&str, &str)] = &[
-    ("hostPath", "hostPath"), ("gcePersistentDisk", "gcePersistentDisk"), ("awsElasticBlockStore", "awsElasticBlockStore"), ("glusterfs", "glusterfs"),
-    ("flocker", "flocker"), ("nfs", "nfs"), ("rbd", "rbd"), ("quobyte", "quobyte"), ("cephfs", "cephFS"), ("iscsi", "iscsi"), ("cinder", "cinder"),
-    ("fc", "fc"), ("flexVolume", "flexVolume"), ("azureFile", "azureFile"), ("vsphereVolume", "vsphereVolume"),
-    ("photonPersistentDisk", "photonPersistentDisk"), ("portworxVolume", "portworxVolume"), ("azureDisk", "azureDisk"), ("scaleIO", "scaleIO"),
-    ("local", "local"), ("storageos", "storageos"), ("csi", "csi"),
+    ("hostPath", "hostPath"),
+    ("gcePersistentDisk", "gcePersistentDisk"),
+    ("awsElasticBlockStore", "awsElasticBlockStore"),
+    ("glusterfs", "glusterfs"),
+    ("flocker", "flocker"),
+    ("nfs", "nfs"),
+    ("rbd", "rbd"),
+    ("quobyte", "quobyte"),
+    ("cephfs", "cephFS"),
+    ("iscsi", "iscsi"),
+    ("cinder", "cinder"),
+    ("fc", "fc"),
+    ("flexVolume", "flexVolume"),
+    ("azureFile", "azureFile"),
+    ("vsphereVolume", "vsphereVolume"),
+    ("photonPersistentDisk", "photonPersistentDisk"),
+    ("portworxVolume", "portworxVolume"),
+    ("azureDisk", "azureDisk"),
+    ("scaleIO", "scaleIO"),
+    ("local", "local"),
+    ("storageos", "storageos"),
+    ("csi", "csi"),
 ];
 
 fn persistent_volume(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
@@ -154,13 +176,22 @@ fn persistent_volume(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         let Some(source) = get(spec, &[field]) else { continue };
         found += 1;
         let at = at.child(told);
-        if found > 1 {
+        if found > 1 && *field != "flexVolume" {
             errors.forbidden(at, "may not specify more than 1 volume type");
             continue;
         }
         match *field {
             "hostPath" => volume::host_path(source, &at, errors),
             "nfs" => volume::nfs(source, &at, errors),
+            "gcePersistentDisk" => {
+                drop(check::required(errors, source, &FieldPath::new("spec").child("persistentDisk"), &["pdName"]))
+            }
+            "flexVolume" => drop(check::required(errors, source, &at, &["driver"])),
+            "iscsi" => {
+                for field in ["targetPortal", "iqn"] {
+                    check::required(errors, source, &at, &[field]);
+                }
+            }
             "csi" => {
                 let driver = text(source, &["driver"]);
                 if driver.is_empty() {
@@ -172,6 +203,18 @@ fn persistent_volume(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
                     errors.invalid_each(&at.child("driver"), driver, names::dns_subdomain(&driver.to_lowercase()));
                 }
                 check::required(errors, source, &at, &["volumeHandle"]);
+                for secret in [
+                    "controllerPublishSecretRef",
+                    "nodeStageSecretRef",
+                    "nodePublishSecretRef",
+                    "controllerExpandSecretRef",
+                    "nodeExpandSecretRef",
+                ] {
+                    if let Some(reference) = get(source, &[secret]) {
+                        check::required(errors, reference, &at.child(secret), &["name"]);
+                        check::required(errors, reference, &at.child(secret), &["namespace"]);
+                    }
+                }
             }
             "local" => {
                 if check::required(errors, source, &at, &["path"]) && text(source, &["path"]).split('/').any(|s| s == "..") {

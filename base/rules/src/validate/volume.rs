@@ -37,9 +37,36 @@ pub fn volumes(list: &[Value], pod: &str, at: &FieldPath, errors: &mut ErrorList
 fn sources(volume: &Value, pod: &str, at: &FieldPath, errors: &mut ErrorList) {
     // The order in which upstream looks at the sources: the first counts, the others are too many.
     const ORDER: &[&str] = &[
-        "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs", "flocker",
-        "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap", "azureFile",
-        "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO", "csi", "ephemeral", "image",
+        "emptyDir",
+        "hostPath",
+        "gitRepo",
+        "gcePersistentDisk",
+        "awsElasticBlockStore",
+        "secret",
+        "nfs",
+        "iscsi",
+        "glusterfs",
+        "flocker",
+        "persistentVolumeClaim",
+        "rbd",
+        "cinder",
+        "cephfs",
+        "quobyte",
+        "downwardAPI",
+        "fc",
+        "flexVolume",
+        "configMap",
+        "azureFile",
+        "vsphereVolume",
+        "photonPersistentDisk",
+        "portworxVolume",
+        "azureDisk",
+        "storageos",
+        "projected",
+        "scaleIO",
+        "csi",
+        "ephemeral",
+        "image",
     ];
     let given: Vec<&str> = ORDER.iter().copied().filter(|s| get(volume, &[s]).is_some()).collect();
     for (i, kind) in given.iter().enumerate() {
@@ -97,7 +124,11 @@ fn source_of(kind: &str, source: &Value, whose: (&str, &str, &FieldPath), at: &F
                         errors.invalid(named.child("name"), name, format!("PVC name \"{claim}\": {why}"));
                     }
                 }
-                super::storage::claim_spec(get(template, &["spec"]).unwrap_or(&Value::Null), &at.child("volumeClaimTemplate").child("spec"), errors);
+                super::storage::claim_spec(
+                    get(template, &["spec"]).unwrap_or(&Value::Null),
+                    &at.child("volumeClaimTemplate").child("spec"),
+                    errors,
+                );
             }
         },
         "iscsi" => {
@@ -200,7 +231,9 @@ fn downward(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
             file_path(errors, text(item, &["path"]), &at.child("path"));
         }
         match (get(item, &["fieldRef"]), get(item, &["resourceFieldRef"])) {
-            (Some(_), Some(_)) => errors.invalid(at.clone(), "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"),
+            (Some(_), Some(_)) => {
+                errors.invalid(at.clone(), "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
+            }
             (Some(field), None) => {
                 let path = text(field, &["fieldPath"]);
                 let labels = matches!(path, "metadata.labels" | "metadata.annotations");
@@ -211,7 +244,11 @@ fn downward(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
             (None, Some(field)) => {
                 check::required(errors, field, &at.child("resourceFieldRef"), &["containerName"]);
                 if check::required(errors, field, &at.child("resourceFieldRef"), &["resource"]) {
-                    container::resource_field(text(field, &["resource"]), &at.child("resourceFieldRef").child("resource"), errors);
+                    container::resource_field(
+                        text(field, &["resource"]),
+                        &at.child("resourceFieldRef").child("resource"),
+                        errors,
+                    );
                 }
             }
             (None, None) => errors.required(at.child("fieldRef"), "one of fieldRef and resourceFieldRef is required"),
@@ -251,7 +288,11 @@ fn projected(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
             }
         }
         if let Some(bundle) = get(one, &["clusterTrustBundle"]) {
-            selector::label_selector(get(bundle, &["labelSelector"]), &at.child("clusterTrustBundle").child("labelSelector"), errors);
+            selector::label_selector(
+                get(bundle, &["labelSelector"]),
+                &at.child("clusterTrustBundle").child("labelSelector"),
+                errors,
+            );
         }
     }
 }
@@ -283,7 +324,11 @@ pub fn mounts(container: &Value, volumes: &[Value], at: &FieldPath, errors: &mut
             }
         }
         if !text(mount, &["subPath"]).is_empty() && !text(mount, &["subPathExpr"]).is_empty() {
-            errors.invalid(at.child("subPathExpr"), text(mount, &["subPathExpr"]), "subPathExpr and subPath are mutually exclusive");
+            errors.invalid(
+                at.child("subPathExpr"),
+                text(mount, &["subPathExpr"]),
+                "subPathExpr and subPath are mutually exclusive",
+            );
         }
         let propagation = ["None", "HostToContainer", "Bidirectional"];
         if let Some(given) = get(mount, &["mountPropagation"]).and_then(Value::as_str) {
@@ -293,7 +338,10 @@ pub fn mounts(container: &Value, volumes: &[Value], at: &FieldPath, errors: &mut
                 errors.not_supported(at.child("mountPropagation"), given, &sorted);
             }
             if given == "Bidirectional" && !crate::tree::flag(container, &["securityContext", "privileged"]) {
-                errors.forbidden(at.child("mountPropagation"), "Bidirectional mount propagation is available only to privileged containers");
+                errors.forbidden(
+                    at.child("mountPropagation"),
+                    "Bidirectional mount propagation is available only to privileged containers",
+                );
             }
         }
         if let Some(given) = get(mount, &["recursiveReadOnly"]).and_then(Value::as_str) {
@@ -304,7 +352,10 @@ pub fn mounts(container: &Value, volumes: &[Value], at: &FieldPath, errors: &mut
         }
     }
     let claims = |name: &str| {
-        volumes.iter().find(|v| text(v, &["name"]) == name).map(|v| get(v, &["persistentVolumeClaim"]).is_some() || get(v, &["ephemeral"]).is_some())
+        volumes
+            .iter()
+            .find(|v| text(v, &["name"]) == name)
+            .map(|v| get(v, &["persistentVolumeClaim"]).is_some() || get(v, &["ephemeral"]).is_some())
     };
     for (i, device) in items(container, &["volumeDevices"]).iter().enumerate() {
         let at = at.child("volumeDevices").index(i);

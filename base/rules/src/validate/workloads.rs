@@ -12,7 +12,12 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
         "Deployment" => deployment(spec, &at, errors),
         "ReplicaSet" => {
             counts(spec, &at, &["replicas", "minReadySeconds"], errors);
-            selected(spec, &at, "deployment", errors);
+            selected(spec, &at, "replicaset", errors);
+            if get(spec, &["selector"]).is_none() {
+                let labels = map(spec, &["template", "metadata", "labels"]).map_or(Value::Null, |l| Value::Object(l.clone()));
+                let at = at.child("template").child("metadata").child("labels");
+                errors.invalid(at, labels, "`selector` does not match template `labels`");
+            }
             long_running(spec, &at, "ReplicaSet", errors);
         }
         "StatefulSet" => stateful_set(spec, &at, errors),
@@ -45,6 +50,9 @@ fn selected(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList) {
     if selector::is_empty(Some(given)) {
         errors.invalid(at.child("selector"), given.clone(), format!("empty selector is invalid for {word}"));
     } else if errors.len() > before {
+        if word == "daemonset" {
+            return;
+        }
         errors.invalid(at.child("selector"), given.clone(), "invalid label selector");
     } else {
         let labels = map(spec, &["template", "metadata", "labels"]);
@@ -65,7 +73,10 @@ fn long_running(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList
         errors.not_supported(at.child("spec").child("restartPolicy"), policy, &["Always"]);
     }
     if get(spec, &["template", "spec", "activeDeadlineSeconds"]).is_some() {
-        errors.forbidden(at.child("spec").child("activeDeadlineSeconds"), format!("activeDeadlineSeconds in {word} is not Supported"));
+        errors.forbidden(
+            at.child("spec").child("activeDeadlineSeconds"),
+            format!("activeDeadlineSeconds in {word} is not Supported"),
+        );
     }
 }
 
@@ -108,7 +119,11 @@ fn rolling_deployment(rolling: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::amount_or_percent(errors, unavailable, &at.child("maxUnavailable"));
     check::amount_or_percent(errors, surge, &at.child("maxSurge"));
     if is_zero(unavailable) && is_zero(surge) {
-        errors.invalid(at.child("maxUnavailable"), unavailable.cloned().unwrap_or(Value::Null), "may not be 0 when `maxSurge` is 0");
+        errors.invalid(
+            at.child("maxUnavailable"),
+            unavailable.cloned().unwrap_or(Value::Null),
+            "may not be 0 when `maxSurge` is 0",
+        );
     }
     if check::percent(unavailable).is_some_and(|p| p > 100) {
         errors.invalid(at.child("maxUnavailable"), unavailable.cloned().unwrap_or(Value::Null), "must not be greater than 100%");
@@ -142,6 +157,10 @@ fn stateful_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     counts(spec, at, &["replicas", "minReadySeconds", "revisionHistoryLimit"], errors);
     check::not_negative(errors, spec, at, &["ordinals", "start"]);
+    for (i, claim) in items(spec, &["volumeClaimTemplates"]).iter().enumerate() {
+        let at = at.child("volumeClaimTemplates").index(i).child("spec");
+        super::storage::claim_spec(get(claim, &["spec"]).unwrap_or(&Value::Null), &at, errors);
+    }
     selected(spec, at, "statefulset", errors);
     long_running(spec, at, "StatefulSet", errors);
 }
@@ -169,7 +188,11 @@ fn daemon_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             match (is_zero(unavailable), is_zero(surge)) {
                 (true, true) => errors.required(at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"),
                 (false, false) => {
-                    errors.invalid(at.child("maxSurge"), surge.cloned().unwrap_or(Value::Null), "may not be set when maxUnavailable is non-zero");
+                    errors.invalid(
+                        at.child("maxSurge"),
+                        surge.cloned().unwrap_or(Value::Null),
+                        "may not be set when maxUnavailable is non-zero",
+                    );
                 }
                 _ => {}
             }
@@ -188,7 +211,11 @@ fn controller(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             let labels = map(spec, &["template", "metadata", "labels"]);
             if !chosen.iter().all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value)) {
                 let labels = labels.map_or(Value::Null, |l| Value::Object(l.clone()));
-                errors.invalid(at.child("template").child("metadata").child("labels"), labels, "`selector` does not match template `labels`");
+                errors.invalid(
+                    at.child("template").child("metadata").child("labels"),
+                    labels,
+                    "`selector` does not match template `labels`",
+                );
             }
         }
     }
@@ -198,5 +225,4 @@ fn controller(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         return;
     }
     long_running(spec, at, "ReplicationController", errors);
-    let _ = items;
 }

@@ -65,7 +65,13 @@ pub fn unmark(value: &mut Value) {
     }
 }
 
-pub fn changed(tables: &Tables, path: &str, content_type: &str, body: &Value, old: &Value) -> Option<Result<(Value, Changed), String>> {
+pub fn changed(
+    tables: &Tables,
+    path: &str,
+    content_type: &str,
+    body: &Value,
+    old: &Value,
+) -> Option<Result<(Value, Changed), String>> {
     let (row, _, rest) = row(tables, path)?;
     row.storage.as_ref()?;
     if old["kind"] != row.gvk.kind.as_str() {
@@ -80,7 +86,12 @@ pub fn changed(tables: &Tables, path: &str, content_type: &str, body: &Value, ol
     let input = match PatchKind::of_content_type(content_type) {
         Some(kind) => match apply_patch(tables, row, old, kind, body) {
             Ok(patched) => patched,
-            Err(PatchError::Plain(text) | PatchError::Unprocessable(text) | PatchError::BadRequest(text) | PatchError::TooLarge(text)) => {
+            Err(
+                PatchError::Plain(text)
+                | PatchError::Unprocessable(text)
+                | PatchError::BadRequest(text)
+                | PatchError::TooLarge(text),
+            ) => {
                 return Some(Err(text));
             }
         },

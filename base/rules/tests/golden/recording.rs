@@ -119,7 +119,8 @@ pub fn tolerate(pod: &mut Value) {
     let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         let tolerated = |t: &Value| {
-            (t["key"] == key || t["key"].as_str().unwrap_or("").is_empty()) && (t["effect"] == "NoExecute" || t["effect"].is_null())
+            (t["key"] == key || t["key"].as_str().unwrap_or("").is_empty())
+                && (t["effect"] == "NoExecute" || t["effect"].is_null())
         };
         if !tolerations.iter().any(tolerated) {
             tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
@@ -136,14 +137,17 @@ pub fn scrub(value: &mut Value) {
                 o.insert("name".into(), "gen-<rand>".into());
             }
             for (key, v) in o.iter_mut() {
-                let time = v.as_str().is_some_and(|t| t.len() >= 20 && t.ends_with('Z') && t.as_bytes()[4] == b'-' && t.contains('T'));
+                let time =
+                    v.as_str().is_some_and(|t| t.len() >= 20 && t.ends_with('Z') && t.as_bytes()[4] == b'-' && t.contains('T'));
                 match key.as_str() {
                     "uid" if v.is_string() => *v = "<uid>".into(),
                     "creationTimestamp" if v.is_string() => *v = "<creationTimestamp>".into(),
                     "deletionTimestamp" if v.is_string() => *v = "<deletionTimestamp>".into(),
                     "resourceVersion" if v.is_string() => *v = "<resourceVersion>".into(),
                     "selfLink" if v.is_string() => *v = "<selfLink>".into(),
-                    "time" | "lastTransitionTime" | "firstTimestamp" | "lastTimestamp" | "lastProbeTime" | "lastUpdateTime" if v.is_string() => {
+                    "time" | "lastTransitionTime" | "firstTimestamp" | "lastTimestamp" | "lastProbeTime" | "lastUpdateTime"
+                        if v.is_string() =>
+                    {
                         *v = "<time>".into();
                     }
                     "renewTime" | "acquireTime" | "eventTime" => {}

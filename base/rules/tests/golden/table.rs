@@ -11,7 +11,9 @@ use super::{
 /// A cell without its age, address or allocated port, as the recording marks it.
 fn marked(cell: Value) -> Value {
     let Value::String(text) = &cell else { return cell };
-    let aged = text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || "smhdy".contains(c)) && text.ends_with(['s', 'm', 'h', 'd', 'y']);
+    let aged = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_digit() || "smhdy".contains(c))
+        && text.ends_with(['s', 'm', 'h', 'd', 'y']);
     if aged {
         return "<age>".into();
     }
@@ -75,7 +77,10 @@ fn rows_and_columns_equal_those_of_a_stock_server() {
             let cells: Vec<Value> = cells.into_iter().map(marked).collect();
             let wanted: Vec<Value> = wanted.as_array().unwrap().clone();
             let same = cells.len() == wanted.len()
-                && cells.iter().zip(&wanted).all(|(got, want)| got == want || (want == "<age>" && got == "<unknown>" && group != "table"));
+                && cells
+                    .iter()
+                    .zip(&wanted)
+                    .all(|(got, want)| got == want || (want == "<age>" && got == "<unknown>" && group != "table"));
             if same {
                 good += 1;
             } else {

@@ -13,20 +13,37 @@ use super::{
 
 /// Kinds whose own rules come with their own controllers and engines; what they accept wrongly is said in the crate's page.
 const LATER: &[&str] = &[
-    "CustomResourceDefinition", "APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding", "FlowSchema", "PriorityLevelConfiguration", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice",
-    "DeviceClass", "CSIDriver", "CSIStorageCapacity",
+    "CustomResourceDefinition",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "FlowSchema",
+    "PriorityLevelConfiguration",
+    "ResourceClaim",
+    "ResourceClaimTemplate",
+    "ResourceSlice",
+    "DeviceClass",
+    "CSIDriver",
+    "CSIStorageCapacity",
 ];
 
 /// Refusals that stand in the store or in admission, not in the rules.
 fn elsewhere(message: &str) -> bool {
-    message.contains("not configured for dual-stack") || message.contains("provided port") || message.contains("failed to allocate")
+    message.contains("not configured for dual-stack")
+        || message.contains("provided port")
+        || message.contains("failed to allocate")
 }
 
 fn causes(status: &Value) -> Vec<(String, String, String)> {
     let text = |c: &Value, f: &str| c[f].as_str().unwrap_or("").to_owned();
-    let mut out: Vec<_> =
-        status["details"]["causes"].as_array().into_iter().flatten().map(|c| (text(c, "field"), text(c, "reason"), text(c, "message"))).collect();
+    let mut out: Vec<_> = status["details"]["causes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|c| (text(c, "field"), text(c, "reason"), text(c, "message")))
+        .collect();
     out.sort();
     out
 }
@@ -59,7 +76,12 @@ fn compare(s: &Step, errors: &irori_api::field::ErrorList, count: &mut Count, mi
         }
     } else {
         let short = |c: &[(String, String, String)]| {
-            c.iter().map(|(f, r, m)| format!("{f} {} ({})", r.trim_start_matches("FieldValue"), m.chars().take(90).collect::<String>())).collect::<Vec<_>>().join("; ")
+            c.iter()
+                .map(|(f, r, m)| {
+                    format!("{f} {} ({})", r.trim_start_matches("FieldValue"), m.chars().take(90).collect::<String>())
+                })
+                .collect::<Vec<_>>()
+                .join("; ")
         };
         misses.push(format!("{}#{} want [{}] got [{}]", s.id, s.step, short(&want), short(&got)));
     }
@@ -71,7 +93,8 @@ fn objects_that_a_stock_server_refuses_are_refused_for_the_same_fields() {
     let tables = Tables::builtin();
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     let mut misses = Vec::new();
-    for s in ["validate", "create"].iter().flat_map(|g| steps(g)).filter(|s| s.method == "POST" && matches!(s.status, 201 | 422)) {
+    for s in ["validate", "create"].iter().flat_map(|g| steps(g)).filter(|s| s.method == "POST" && matches!(s.status, 201 | 422))
+    {
         let Some((row, ..)) = row(&tables, &s.path) else { continue };
         if row.storage.is_none() || elsewhere(s.want["message"].as_str().unwrap_or("")) {
             continue;
@@ -79,7 +102,8 @@ fn objects_that_a_stock_server_refuses_are_refused_for_the_same_fields() {
         let Some(Ok(object)) = made(&tables, &s) else { continue };
         // As the server does: the form that is stored is what is held to the rules.
         let stored = tables.stored_as(row).unwrap();
-        let object = if row.converts() && row.gvk.group == "autoscaling" { irori_rules::convert(object, &stored.gvk) } else { object };
+        let object =
+            if row.converts() && row.gvk.group == "autoscaling" { irori_rules::convert(object, &stored.gvk) } else { object };
         let errors = validate_create(&tables, if row.gvk.group == "autoscaling" { stored } else { row }, &object);
         compare(&s, &errors, counts.entry(row.gvk.kind.clone()).or_default(), &mut misses);
     }
@@ -107,11 +131,14 @@ fn changes_that_a_stock_server_refuses_are_refused_for_the_same_fields() {
         let mut last = Last::default();
         for s in steps(group) {
             last.enter(&s);
-            let is_change = matches!(s.method.as_str(), "PUT" | "PATCH") && !s.content_type.contains("apply") && !s.path.ends_with("/scale");
+            let is_change =
+                matches!(s.method.as_str(), "PUT" | "PATCH") && !s.content_type.contains("apply") && !s.path.ends_with("/scale");
             let by_field = s.status == 200 || (s.status == 422 && s.want["details"]["causes"].is_array());
             let by_version = s.want["message"].as_str().unwrap_or("").contains("metadata.resourceVersion");
             if let (true, true, false, Some(old)) = (is_change, by_field, by_version, last.object.clone()) {
-                if let (Some((row, ..)), Some(Ok((new, part)))) = (row(&tables, &s.path), changed(&tables, &s.path, &s.content_type, &s.body, &old)) {
+                if let (Some((row, ..)), Some(Ok((new, part)))) =
+                    (row(&tables, &s.path), changed(&tables, &s.path, &s.content_type, &s.body, &old))
+                {
                     let part = part.as_part();
                     compare(&s, &validate_update(&tables, row, &new, &old, part), &mut count, &mut misses);
                 }

@@ -1,0 +1,226 @@
+//! LimitRange and ResourceQuota.
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    names,
+};
+use serde_json::Value;
+
+use crate::tree::{get, items, map, text};
+
+pub fn limit_range(object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec").child("limits");
+    for (i, item) in items(object, &["spec", "limits"]).iter().enumerate() {
+        let at = at.index(i);
+        let kind = text(item, &["type"]);
+        errors.invalid_each(&at.child("type"), kind, names::qualified_name(kind));
+        let amount = |side: &str, name: &str| get(item, &[side, name]).and_then(Value::as_str);
+        let mut all: Vec<&String> = Vec::new();
+        for side in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+            for name in map(item, &[side]).into_iter().flatten().map(|(name, _)| name) {
+                if kind == "Container" || kind == "Pod" {
+                    super::container::resource_name(name, &at.child(side).key(name), errors);
+                }
+                if !all.contains(&name) {
+                    all.push(name);
+                }
+            }
+            if kind == "Pod" && matches!(side, "default" | "defaultRequest") && map(item, &[side]).is_some_and(|m| !m.is_empty())
+            {
+                errors.forbidden(at.child(side), "may not be specified when `type` is 'Pod'");
+            }
+        }
+        if kind == "PersistentVolumeClaim" && amount("min", "storage").is_none() && amount("max", "storage").is_none() {
+            errors.required(at.child("limits"), "either minimum or maximum storage value is required, but neither was provided");
+        }
+        for name in all {
+            let more = |a: &str, b: &str| {
+                let (a, b) = (amount(a, name)?, amount(b, name)?);
+                crate::scalar::quantity_compare(a, b).is_gt().then(|| (a.to_owned(), b.to_owned()))
+            };
+            // Limits in the order in which they are compared: field told, smaller side, greater side, words.
+            for (field, low, high, words) in [
+                ("min", "min", "max", ("min value", "max value")),
+                ("defaultRequest", "min", "defaultRequest", ("min value", "default request value")),
+                ("defaultRequest", "defaultRequest", "max", ("default request value", "max value")),
+                ("defaultRequest", "defaultRequest", "default", ("default request value", "default limit value")),
+                ("default", "min", "default", ("min value", "default value")),
+                ("default", "default", "max", ("default value", "max value")),
+            ] {
+                if let Some((a, b)) = more(low, high) {
+                    let given = amount(field, name).unwrap_or("").to_owned();
+                    errors.invalid(at.child(field).key(name), given, format!("{} {a} is greater than {} {b}", words.0, words.1));
+                }
+            }
+            if let Some(ratio) = amount("maxLimitRequestRatio", name) {
+                ratio_of(item, name, ratio, &at, errors);
+            }
+        }
+    }
+}
+
+fn ratio_of(item: &Value, name: &str, ratio: &str, at: &FieldPath, errors: &mut ErrorList) {
+    let path = at.child("maxLimitRequestRatio").key(name);
+    if crate::scalar::quantity_compare(ratio, "1").is_lt() {
+        errors.invalid(path.clone(), ratio, format!("ratio {ratio} is less than 1"));
+    }
+    let number = |side: &str| {
+        let text = get(item, &[side, name])?.as_str()?;
+        text.parse::<irori_api::quantity::Quantity>().ok().map(|q| q.milli_value() as f64)
+    };
+    if let (Some(max), Some(min)) = (number("max"), number("min")) {
+        let most = max / min;
+        let given = ratio.parse::<irori_api::quantity::Quantity>().map_or(0.0, |q| q.milli_value() as f64 / 1000.0);
+        if given > most {
+            errors.invalid(path, ratio, format!("ratio {ratio} is greater than max/min = {most:.6}"));
+        }
+    }
+}
+
+pub fn quota(object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec");
+    for (name, amount) in map(object, &["spec", "hard"]).into_iter().flatten() {
+        let at = at.child("hard").key(name);
+        let wrong = names::qualified_name(name);
+        let standard = name.contains('/')
+            || QUOTED.contains(&name.as_str())
+            || name.starts_with("requests.hugepages-")
+            || name.starts_with("hugepages-");
+        if !wrong.is_empty() {
+            errors.invalid_each(&at, name.as_str(), wrong);
+        } else if !standard {
+            errors.invalid(at.clone(), name.as_str(), "must be a standard resource for quota");
+        }
+        let amount = amount.as_str().unwrap_or("0");
+        super::container::quantity_not_negative(amount, &at, errors);
+        let counted = name.starts_with("count/") || COUNTED.contains(&name.as_str());
+        if counted && !super::container::whole(amount) {
+            errors.invalid(at, amount, "must be an integer");
+        }
+    }
+    scopes(get(object, &["spec"]).unwrap_or(&Value::Null), &at, errors);
+}
+
+const SCOPES: &[&str] = &[
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+];
+
+/// Scopes of a quota, as a list and as a selector.
+fn scopes(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let hard: Vec<&String> = map(spec, &["hard"]).into_iter().flatten().map(|(name, _)| name).collect();
+    let list: Vec<&str> = items(spec, &["scopes"]).iter().filter_map(Value::as_str).collect();
+    for scope in &list {
+        scope_of(scope, &hard, &at.child("scopes"), items(spec, &["scopes"]), errors);
+    }
+    for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
+        if list.contains(&one) && list.contains(&other) {
+            errors.invalid(at.child("scopes"), Value::Array(items(spec, &["scopes"]).to_vec()), "conflicting scopes");
+        }
+    }
+    let expressions = items(spec, &["scopeSelector", "matchExpressions"]);
+    let at = at.child("scopeSelector").child("matchExpressions");
+    for expression in expressions {
+        let (scope, operator) = (text(expression, &["scopeName"]), text(expression, &["operator"]));
+        if SCOPES.contains(&scope) {
+            scope_of(scope, &hard, &at, expressions, errors);
+        } else {
+            errors.invalid(at.child("scopeName"), scope, "unsupported scope");
+        }
+        let values = items(expression, &["values"]);
+        let whole =
+            matches!(scope, "Terminating" | "NotTerminating" | "BestEffort" | "NotBestEffort" | "CrossNamespacePodAffinity");
+        if whole && operator != "Exists" {
+            let why = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, \
+                       ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+            errors.invalid(at.child("operator"), operator, why);
+        }
+        match operator {
+            "In" | "NotIn" if values.is_empty() => {
+                errors.required(
+                    at.child("values"),
+                    "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+                );
+            }
+            "Exists" | "DoesNotExist" if !values.is_empty() => {
+                let why = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+                errors.invalid(at.child("values"), Value::Array(values.to_vec()), why);
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => errors.invalid(at.child("operator"), other, "not a valid selector operator"),
+        }
+    }
+}
+
+/// A scope has to be able to tell the things that the quota counts.
+fn scope_of(scope: &str, hard: &[&String], at: &FieldPath, given: &[Value], errors: &mut ErrorList) {
+    let given = Value::Array(given.to_vec());
+    if !SCOPES.contains(&scope) {
+        errors.invalid(at.clone(), given, "unsupported scope");
+        return;
+    }
+    let fits = |name: &str| {
+        let claims =
+            name == "persistentvolumeclaims" || name == "requests.storage" || name.contains(".storageclass.storage.k8s.io/");
+        let pods = matches!(name, "pods" | "count/pods");
+        match scope {
+            "BestEffort" => pods,
+            "VolumeAttributesClass" => claims,
+            _ => {
+                pods || matches!(
+                    name,
+                    "cpu"
+                        | "memory"
+                        | "requests.cpu"
+                        | "requests.memory"
+                        | "limits.cpu"
+                        | "limits.memory"
+                        | "ephemeral-storage"
+                        | "requests.ephemeral-storage"
+                        | "limits.ephemeral-storage"
+                )
+            }
+        }
+    };
+    if hard.iter().any(|name| QUOTED.contains(&name.as_str()) && !fits(name)) {
+        errors.invalid(at.clone(), given, "unsupported scope applied to resource");
+    }
+}
+
+const COUNTED: &[&str] = &[
+    "pods",
+    "services",
+    "replicationcontrollers",
+    "resourcequotas",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+const QUOTED: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
+];
