@@ -9,6 +9,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use irori_runtime::{Clock, Shutdown, SignedDuration, Tasks, Timestamp};
+use irori_store::Store;
 
 use crate::data::DataDir;
 
@@ -19,6 +20,8 @@ pub struct Context {
     pub instance: String,
     pub clock: Clock,
     pub tasks: Tasks,
+    /// The store's own: they end after everything that writes has ended.
+    pub store_tasks: Tasks,
 }
 
 /// What open requests and reconciles get after shutdown was asked for.
@@ -28,11 +31,12 @@ impl Context {
     pub fn new(data: DataDir, offset: SignedDuration) -> Result<Self> {
         let instance = data.instance()?;
         let clock = Clock::system(floor(data.root()), offset);
-        Ok(Self { data, instance, clock, tasks: Tasks::new(Shutdown::new()) })
+        let shutdown = Shutdown::new();
+        Ok(Self { data, instance, clock, tasks: Tasks::new(shutdown.clone()), store_tasks: Tasks::new(shutdown) })
     }
 
-    /// Waits for Ctrl-C, SIGTERM or a fatal end, then drains. Returns what did not end in time.
-    pub async fn wait(&self) -> Result<()> {
+    /// Waits for Ctrl-C, SIGTERM or a fatal end, then ends everything: the parts first, then the store they write to.
+    pub async fn wait(&self, store: Option<&dyn Store>) -> Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let failed = tokio::select! {
@@ -40,13 +44,24 @@ impl Context {
             _ = terminate.recv() => false,
             () = self.tasks.shutdown().wait() => true,
         };
+        self.end(store).await;
+        anyhow::ensure!(!failed, "a part that the home cannot do without has ended; the log says why");
+        Ok(())
+    }
+
+    /// Ends everything within a deadline, and says what did not end.
+    pub async fn end(&self, store: Option<&dyn Store>) {
         self.tasks.shutdown().start();
-        let left = self.tasks.drain(DRAIN_MAX).await;
+        let mut left = self.tasks.drain(DRAIN_MAX).await;
+        if let Some(store) = store
+            && let Err(source) = store.close().await
+        {
+            tracing::error!("close the store: {source}");
+        }
+        left.extend(self.store_tasks.drain(DRAIN_MAX).await);
         if !left.is_empty() {
             tracing::warn!("gave up waiting for: {}", left.join(", "));
         }
-        anyhow::ensure!(!failed, "a part that the home cannot do without has ended; the log says why");
-        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The data folder of a home: where things are, who holds it, and what is running on it.
 use std::{
     fs, io,
-    io::Write,
     os::{
         fd::OwnedFd,
         unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -145,9 +144,4 @@ impl DataDir {
 /// Writes a file 0600 so that a crash leaves the old or the new one.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     irori_trust::write_secret(path, bytes).with_context(|| format!("write `{}`", path.display()))
-}
-
-/// Appends to a file that people read (no secrets).
-pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.write_all(bytes)
 }

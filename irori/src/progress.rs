@@ -8,7 +8,6 @@ use std::{
 pub struct Progress {
     live: bool,
     silent: bool,
-    started: Instant,
 }
 
 /// A stage that is under way; ends with `done` or, dropped, as failed.
@@ -21,7 +20,7 @@ pub struct Stage<'a> {
 
 impl Progress {
     pub fn new(silent: bool) -> Self {
-        Self { live: std::io::stderr().is_terminal(), silent, started: Instant::now() }
+        Self { live: std::io::stderr().is_terminal(), silent }
     }
 
     pub fn stage(&self, name: impl Into<String>) -> Stage<'_> {
@@ -35,10 +34,6 @@ impl Progress {
     /// A line that is no stage.
     pub fn note(&self, text: &str) {
         self.print(&format!("{}    {text}", if self.live { "\r\x1b[K" } else { "" }), true);
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
     }
 
     fn print(&self, text: &str, whole: bool) {

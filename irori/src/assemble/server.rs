@@ -11,7 +11,7 @@ use irori_client::{Informers, in_process};
 use irori_home::Home;
 use irori_http::{Limits, serve};
 use irori_runtime::OnEnd;
-use irori_store::EmbeddedStore;
+use irori_store::{EmbeddedStore, Store};
 use irori_trust::{CaTree, Identity, Lifetime, Rotating, SubjectName, tls};
 use tokio::net::TcpListener;
 
@@ -28,9 +28,13 @@ pub const CLUSTER_DOMAIN: &str = "cluster.local";
 /// Pods of all nodes; each node gets a part.
 pub const POD_CIDR: &str = "10.42.0.0/16";
 
+/// The gateway address of the first part of `POD_CIDR`.
+const POD_SIDE_FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 42, 0, 1));
+
 /// The running server.
 pub struct Server {
     context: Context,
+    pub store: Arc<dyn Store>,
     pub api: Arc<ApiServer>,
     pub trust: Arc<CaTree>,
     pub informers: Informers,
@@ -42,9 +46,9 @@ pub struct Server {
 impl Server {
     /// Opens or makes the home's trust and store, and starts everything of a server.
     pub async fn start(context: &Context, home: &Home) -> Result<Self> {
-        let Context { data, clock, tasks, .. } = context;
+        let Context { data, clock, tasks, store_tasks, .. } = context;
         let trust = Arc::new(CaTree::open(&data.trust(), &home.domain, clock)?);
-        let store = EmbeddedStore::open(irori_store::Settings::at(&data.store())?, tasks)?;
+        let store: Arc<dyn Store> = EmbeddedStore::open(irori_store::Settings::at(&data.store())?, store_tasks)?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], home.network.api_port));
         let listener = TcpListener::bind(loopback).await.with_context(|| format!("bind API listener on {loopback}"))?;
         let address = listener.local_addr()?;
@@ -55,22 +59,14 @@ impl Server {
             ..irori_apiserver::Settings::default()
         };
         let tables = Arc::new(Tables::builtin());
-        let api = ApiServer::new(settings, store, tables, trust.clone(), clock.clone(), tasks.clone()).await?;
+        let api = ApiServer::new(settings, store.clone(), tables, trust.clone(), clock.clone(), tasks.clone()).await?;
 
-        let names = api_names(&home.network.api_addresses, &home.domain);
-        let identity = trust.issue_server(&names, Lifetime::default())?;
-        let certificate = Rotating::new(&identity)?;
-        let (renewing, again) = (certificate.clone(), trust.clone());
-        let keep = renewing.keep(identity, clock.clone(), move || again.issue_server(&names, Lifetime::default()));
-        let shutdown = tasks.shutdown().clone();
-        tasks.spawn("api-certificate", OnEnd::Fatal, async move {
-            shutdown.guard(keep).await;
-            Ok::<(), std::convert::Infallible>(())
-        });
-        let tls = tls::server(certificate, tls::ClientCertificates::Ask, &["h2", "http/1.1"], clock)?;
+        let mut more: Vec<SubjectName> = home.network.api_addresses.iter().map(|ip| SubjectName::Ip(*ip)).collect();
+        more.push(SubjectName::from(format!("api.{}", home.domain).as_str()));
+        let tls = api_tls(context, &trust, &more)?;
 
         let informers = Informers::new(in_process(api.in_process(UserInfo::new(INFORMER_USER, &[]))), tasks.clone());
-        let server = Self { context: context.clone(), api, trust, informers, tls, address };
+        let server = Self { context: context.clone(), store, api, trust, informers, tls, address };
         server.listen_with(listener);
         ensure(&server.admin(), &own()).await?;
         server.start_parts();
@@ -133,24 +129,34 @@ impl Server {
     }
 }
 
-/// Everything that the API is called.
-fn api_names(addresses: &[IpAddr], domain: &str) -> Vec<SubjectName> {
-    let fixed = [
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        "kubernetes.default.svc.cluster.local",
-        "localhost",
-        "127.0.0.1",
-        "::1",
-        KUBERNETES_SERVICE,
-    ];
-    let mut names: Vec<SubjectName> = fixed.iter().map(|name| SubjectName::from(*name)).collect();
-    names.push(SubjectName::from(format!("api.{domain}").as_str()));
-    // The first address of every node's part of the pod network may be the server's.
-    names.extend((0..=255).map(|n| SubjectName::Ip(IpAddr::from([10, 42, n, 1]))).take(1));
-    names.extend(addresses.iter().map(|ip| SubjectName::Ip(*ip)));
-    names
+/// What every API server is called.
+const API_NAMES: [&str; 8] = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    KUBERNETES_SERVICE,
+];
+
+/// TLS of an API listener: a certificate for the usual names and `more`, renewed for as long as the process runs.
+pub fn api_tls(context: &Context, trust: &Arc<CaTree>, more: &[SubjectName]) -> Result<Arc<rustls::ServerConfig>> {
+    let mut names: Vec<SubjectName> = API_NAMES.map(SubjectName::from).into();
+    // Where pods of the server's own node reach it.
+    names.push(SubjectName::Ip(POD_SIDE_FIRST));
+    names.extend(more.iter().filter(|name| trust.scope().permits(name)).cloned());
+    let identity = trust.issue_server(&names, Lifetime::default())?;
+    let certificate = Rotating::new(&identity)?;
+    let (renewing, trust) = (certificate.clone(), trust.clone());
+    let keep = renewing.keep(identity, context.clock.clone(), move || trust.issue_server(&names, Lifetime::default()));
+    let shutdown = context.tasks.shutdown().clone();
+    context.tasks.spawn("api-certificate", OnEnd::Fatal, async move {
+        shutdown.guard(keep).await;
+        Ok::<(), std::convert::Infallible>(())
+    });
+    Ok(tls::server(certificate, tls::ClientCertificates::Ask, &["h2", "http/1.1"], &context.clock)?)
 }
 
 fn kubeconfig(user: &str, server: &str, ca_pem: &str, identity: &Identity) -> String {

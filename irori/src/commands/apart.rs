@@ -30,7 +30,9 @@ fn open(data_dir: &std::path::Path, offset: SignedDuration) -> Result<(Context, 
 const GATEWAY_PARTS: [&str; 2] = ["gateway", "certs"];
 
 pub fn server(arguments: Arguments, offset: SignedDuration) -> Done {
-    let (home, text) = read_home(&arguments.home)?;
+    let (mut home, text) = read_home(&arguments.home)?;
+    // The certificate speaks for every address on which nodes reach the API.
+    home.network.api_addresses.extend(arguments.listen.iter().map(SocketAddr::ip));
     let (context, _held) = open(&arguments.data.data_dir, offset)?;
     assemble::runtime()?.block_on(async {
         let server = Server::start(&context, &home).await?;
@@ -52,7 +54,7 @@ pub fn server(arguments: Arguments, offset: SignedDuration) -> Done {
             gateway_https: home.network.gateway.addresses.first().map(|ip| SocketAddr::new(*ip, home.network.gateway.https)),
         })?;
         eprintln!("ok   server  API on https://{api}");
-        let ended = context.wait().await;
+        let ended = context.wait(Some(server.store.as_ref())).await;
         context.data.withdraw();
         ended
     })?;
@@ -91,7 +93,7 @@ async fn run_node(context: &Context, home: &Home, arguments: &Apart) -> Result<(
     let pod_side: Vec<String> = pod_side.iter().map(ToString::to_string).collect();
     eprintln!("ok   node  {name} with {}, pods of {POD_CIDR} behind {}", running.runtime, pod_side.join(", "));
     node::hold(running, context);
-    context.wait().await
+    context.wait(None).await
 }
 
 pub fn gateway(arguments: Apart, offset: SignedDuration) -> Done {
@@ -116,5 +118,5 @@ async fn run_gateway(context: &Context, home: &Home, arguments: &Apart) -> Resul
     let listening = platform::start(context, home, gateway, certs, &informers).await?;
     let at: Vec<String> = listening.https.iter().map(ToString::to_string).collect();
     eprintln!("ok   gateway  https on {}", at.join(", "));
-    context.wait().await
+    context.wait(None).await
 }

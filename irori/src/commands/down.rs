@@ -61,7 +61,6 @@ async fn clear(data: &DataDir, grace: Duration, progress: &Progress, offset: Sig
     let stage = progress.stage("network");
     node::remove_network(&context).await?;
     stage.done("links, routes and rules removed");
-    context.tasks.shutdown().start();
-    context.tasks.drain(assemble::DRAIN_MAX).await;
+    context.end(None).await;
     Ok(())
 }

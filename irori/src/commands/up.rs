@@ -61,8 +61,8 @@ async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, 
     let (server, gateway) = match start(&context, home, &progress).await {
         Ok(started) => started,
         Err(error) => {
-            context.tasks.shutdown().start();
-            context.tasks.drain(assemble::DRAIN_MAX).await;
+            // The store is closed by being dropped: nothing that was acknowledged is lost.
+            context.end(None).await;
             return Err(Exit::Failed.because(error));
         }
     };
@@ -87,7 +87,7 @@ async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, 
     if up.reading.output == Output::Text {
         eprintln!("\nCtrl-C ends irori; the pods stay. `irori down` ends them too.");
     }
-    let ended = context.wait().await;
+    let ended = context.wait(Some(server.store.as_ref())).await;
     context.data.withdraw();
     Ok(ended?)
 }
