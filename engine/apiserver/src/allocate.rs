@@ -139,7 +139,10 @@ fn families(server: &Server, service: &mut Value, old: Option<&Value>) -> Answer
         }
     } else {
         if let Some(strange) = wanted.iter().find(|w| !cluster.contains(&w.as_str())) {
-            return Err(invalid(service, "spec.ipFamilies[0]", strange.clone(), "not configured on this cluster"));
+            let index = wanted.iter().position(|w| w == strange).unwrap_or(0);
+            let field = FieldPath::new("spec").child("ipFamilies").index(index);
+            let error = FieldError::new(field, Wrong::Invalid, strange.clone(), "not configured on this cluster");
+            return Err(Refusal::invalid_field(About { group: "", resource: "Service", name: change::text(service, "name") }, error));
         }
         let count = match policy.as_str() {
             "RequireDualStack" if cluster.len() < 2 => {

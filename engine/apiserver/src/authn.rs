@@ -62,7 +62,7 @@ pub async fn by_token(server: &Server, token: &str, audiences: &[String]) -> Ans
     if let Some(admin) = &server.settings.admin_token
         && same(admin.as_bytes(), token.as_bytes())
     {
-        let user = UserInfo { uid: "irori-admin".to_owned(), ..UserInfo::new("irori-admin", &[MASTERS]) };
+        let user = UserInfo { uid: "admin".to_owned(), ..UserInfo::new("admin", &[MASTERS]) };
         return Ok(Ok((user, audiences.to_vec())));
     }
     tokens::check(server, token, audiences).await

@@ -201,7 +201,11 @@ pub async fn replace(
     }
     let uid = text(&object, "uid");
     if !uid.is_empty() && uid != text(&old, "uid") {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", text(&old, "uid"));
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            entry.key.split_once('/').map_or("", |(_, rest)| rest),
+            text(&old, "uid")
+        );
         return Err(Refusal::conflict(read::about(row, &name), &why).into());
     }
     let subresource = match part {

@@ -99,7 +99,8 @@ pub fn finish(server: &Server, call: &mut Call, gvk: &Gvk, of: &TypeRef, value: 
     let validation = field_validation(call)?;
     let decoded = irori_rules::decode_type(&server.tables, &gvk.api_version(), &gvk.kind, of, value)
         .map_err(|e| Refusal::bad_request(e.message))?;
-    let complaints: Vec<String> = duplicates.into_iter().chain(decoded.unknown).collect();
+    let twice = duplicates.into_iter().map(|path| format!("duplicate field {path:?}"));
+    let complaints: Vec<String> = twice.chain(decoded.unknown).collect();
     match validation {
         FieldValidation::Strict if !complaints.is_empty() => {
             Err(Refusal::bad_request(irori_rules::DecodeError::strict(&gvk.api_version(), &gvk.kind, &complaints).message))

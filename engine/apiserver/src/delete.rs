@@ -173,16 +173,18 @@ pub async fn delete_named(
 
 fn check_preconditions(row: &Row, object: &Value, entry: &Entry, options: &DeleteOptions) -> Answered<()> {
     let name = change::text(object, "name");
-    let fail = |what: &str, wanted: &str, is: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
-        Err(Refusal::conflict(read::about(row, name), &why))
+    let fail = |what: &str, wanted: &str, is: &str, perhaps: &str| {
+        let why = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({is}). The object might have been {perhaps}"
+        );
+        Err(Refusal::conflict(change::kind_about(row, name), &why))
     };
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != change::text(object, "uid")) {
-        return fail("UID", uid, change::text(object, "uid"));
+        return fail("UID", uid, change::text(object, "uid"), "deleted and then recreated");
     }
     let revision = entry.revision.0.to_string();
     match options.revision.as_deref().filter(|r| **r != revision) {
-        Some(wanted) => fail("ResourceVersion", wanted, &revision),
+        Some(wanted) => fail("ResourceVersion", wanted, &revision, "modified"),
         None => Ok(()),
     }
 }

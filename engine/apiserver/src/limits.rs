@@ -6,7 +6,7 @@ pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Nesting of a JSON or YAML body. Above it: 400.
 pub const NESTING_MAX: usize = 256;
 /// Bytes of path and query. Above it: 414.
-pub const URL_BYTES_MAX: usize = 64 * 1024;
+pub const URL_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a label or field selector. Above it: 400.
 pub const SELECTOR_BYTES_MAX: usize = 16 * 1024;
 /// Items of one page, if a client asks for more it gets this many and a continue token.

@@ -32,7 +32,7 @@ pub async fn read(server: &Server, call: &mut Call) -> Answered<Patch> {
         "application/strategic-merge-patch+json" => PatchKind::Strategic,
         "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
             let mut refusal = Refusal::unsupported_media_type(&ACCEPTED);
-            refusal.message = format!("server-side apply is not implemented by this server yet; {}", refusal.message);
+            refusal.message = format!("server-side apply is not implemented by irori yet; {}", refusal.message);
             return Err(refusal);
         }
         _ => return Err(Refusal::unsupported_media_type(&ACCEPTED)),

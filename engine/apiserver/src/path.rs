@@ -49,7 +49,8 @@ async fn stages(server: &Arc<Server>, call: &mut Call) -> Answered<Response> {
         return paths::answer(server, call).await;
     }
     let row = row(server, call)?;
-    if let Some(text) = deprecation(&row) {
+    let exists = call.asked.subresource.is_empty() || row.subresources.contains_key(&call.asked.subresource);
+    if let Some(text) = deprecation(&row).filter(|_| exists) {
         call.warn(text);
     }
     if call.asked.subresource.is_empty() {
@@ -77,7 +78,7 @@ async fn resource(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     if row.storage.is_none() {
         return match verb {
             "create" if call.asked.name.is_empty() => reviews::create(server, call, row).await,
-            _ if !call.asked.name.is_empty() => Err(Refusal::no_such_path()), // a review has no name to ask for
+            "get" | "update" | "patch" | "delete" => Err(Refusal::no_such_path()), // a review has no name to ask for
             _ => Err(not_supported()),
         };
     }

@@ -137,8 +137,9 @@ impl ListOptions {
                 None => None,
                 Some(text) => Some(text.parse().map_err(|_| {
                     let why = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+                    // Upstream answers this as an error of its own, without a reason.
                     let error = FieldError::new(FieldPath::new("resourceVersion"), Wrong::Invalid, text, why);
-                    Refusal::invalid_option("ListOptions", error)
+                    Refusal::new(500, "", error.to_string())
                 })?),
             },
             revision_match,

@@ -19,6 +19,9 @@ use crate::{
 
 /// The key prefix of a row's objects, in one namespace or all: ends with a slash.
 pub fn prefix(row: &Row, namespace: &str) -> Answered<String> {
+    if !is_segment(namespace) {
+        return Err(Refusal::bad_request(format!("invalid namespace {namespace:?}")));
+    }
     let storage = row.storage.as_ref().ok_or_else(|| Refusal::method_not_allowed())?;
     Ok(if row.namespaced && !namespace.is_empty() {
         format!("{}/{namespace}/", storage.prefix)
@@ -27,9 +30,16 @@ pub fn prefix(row: &Row, namespace: &str) -> Answered<String> {
     })
 }
 
-/// The key of one object.
+/// The key of one object. Whatever the kind's own rules say of names, none may be more than one step of a key.
 pub fn key(row: &Row, namespace: &str, name: &str) -> Answered<String> {
+    if name.is_empty() || !is_segment(name) {
+        return Err(Refusal::bad_request(format!("invalid name {name:?}: it may not be '.' or '..', nor contain '/', '%' or control characters")));
+    }
     Ok(prefix(row, if row.namespaced { namespace } else { "" })? + name)
+}
+
+fn is_segment(text: &str) -> bool {
+    !matches!(text, "." | "..") && !text.contains(|c: char| matches!(c, '/' | '%') || c.is_control())
 }
 
 /// The row's name in errors.

@@ -136,7 +136,7 @@ impl Refusal {
 
     /// What this server does not do yet, said plainly.
     pub fn not_implemented(what: &str) -> Self {
-        Self(Status::not_implemented(format!("{what} is not implemented by this server yet")))
+        Self(Status::not_implemented(what))
     }
 
     /// A resourceVersion that the store has not reached.

@@ -107,11 +107,17 @@ pub fn shape(server: &Server, call: &Call, row: &Row, wanted: Wanted, object: Va
     match wanted.shape {
         Shape::Itself => object,
         Shape::Table => {
-            let revision = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
-            let list_meta = json!({"resourceVersion": revision});
-            table(server, &call.query, row, wanted, list_meta, std::iter::once(&object), true)
+            table(server, &call.query, row, wanted, meta_of(&object), std::iter::once(&object), true)
         }
         Shape::Metadata => partial(wanted, object),
+    }
+}
+
+/// The list metadata of a table with one object: its revision, unless it was never stored.
+fn meta_of(object: &Value) -> Value {
+    match object.pointer("/metadata/resourceVersion") {
+        Some(revision) => json!({"resourceVersion": revision}),
+        None => json!({}),
     }
 }
 
@@ -120,8 +126,7 @@ pub fn shape_event(server: &Server, query: &Query, row: &Row, wanted: Wanted, ob
     match wanted.shape {
         Shape::Itself => object,
         Shape::Table => {
-            let revision = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
-            table(server, query, row, wanted, json!({"resourceVersion": revision}), std::iter::once(&object), header)
+            table(server, query, row, wanted, meta_of(&object), std::iter::once(&object), header)
         }
         Shape::Metadata => partial(wanted, object),
     }

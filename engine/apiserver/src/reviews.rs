@@ -12,6 +12,7 @@ use crate::{
     call::Call,
     decode,
     identity::UserInfo,
+    negotiate::{self, Shape},
     refusal::{Answered, Refusal},
     respond,
     server::Server,
@@ -20,6 +21,9 @@ use crate::{
 
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
     decode::dry_run(call)?;
+    if negotiate::wanted(call)?.shape != Shape::Itself {
+        return Err(Refusal::not_acceptable(&negotiate::ALL_FORMS)); // a review has no table
+    }
     let mut review = decode::object(server, call, row).await?;
     irori_rules::default_object(&server.tables, row, &mut review);
     let errors = irori_rules::validate_create(&server.tables, row, &review);
@@ -30,7 +34,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         "TokenReview" => token(server, &mut review).await?,
         "SelfSubjectReview" => {
             review["status"] = json!({"userInfo": call.user.to_json()});
-            tree::set_if_absent(&mut review, &["metadata", "creationTimestamp"], crate::change::now(server));
+            review["metadata"] = json!({"creationTimestamp": crate::change::now(server)});
         }
         "SubjectAccessReview" => {
             let user = subject(&review)?;
@@ -140,6 +144,8 @@ fn rules(server: &Server, user: &UserInfo, review: &mut Value) -> Answered<()> {
     let of = |paths: bool| -> Vec<Value> {
         rules.iter().filter(|r| r.paths.is_empty() != paths).map(Rule::to_json).collect()
     };
+    review["metadata"] = json!({});
+    review["spec"] = json!({});
     review["status"] = json!({"resourceRules": of(false), "nonResourceRules": of(true), "incomplete": false});
     Ok(())
 }

@@ -279,7 +279,7 @@ impl View {
 
     /// A bookmark: no more than a revision.
     fn bookmark(&self, revision: Revision, initial_end: bool) -> Answered<Bytes> {
-        let mut metadata = json!({"resourceVersion": revision.0.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": revision.0.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -14,6 +14,8 @@ impl Plugin for StorageInUse {
             "kubernetes.io/pv-protection"
         } else if asked.creates("", "persistentvolumeclaims") {
             "kubernetes.io/pvc-protection"
+        } else if asked.creates("storage.k8s.io", "volumeattributesclasses") {
+            "kubernetes.io/vac-protection"
         } else {
             return Ok(());
         };

@@ -1,0 +1,12 @@
+//! The whole request path, through its two entrances, on a real store.
+#![allow(clippy::unwrap_used)]
+mod access;
+mod admission;
+mod deleting;
+mod harness;
+mod hostile;
+mod listing;
+mod nodes;
+mod objects;
+mod services;
+mod watching;
