@@ -64,6 +64,8 @@ fn shared_end(shared: &Shared) {
     if shared.intake.is_closing() {
         shared.closed.store(true, Ordering::Release);
         shared.hub.close();
+    } else {
+        shared.hub.end();
     }
 }
 

@@ -31,6 +31,8 @@ struct Inner {
     ring_after: Revision,
     watchers: Watchers,
     closed: bool,
+    /// No revision will be shown any more.
+    ended: bool,
 }
 
 /// What a watch gets when it wants to go on after a revision.
@@ -52,6 +54,7 @@ impl Hub {
             ring_after: revision,
             watchers: Watchers::default(),
             closed: false,
+            ended: false,
         };
         Self { state: RwLock::new(Arc::new(state)), reached: watch::Sender::new(revision), inner: Mutex::new(inner) }
     }
@@ -115,17 +118,23 @@ impl Hub {
         self.inner().watchers.len()
     }
 
-    /// Waits until a revision is shown; `Stopped` if the store closes before.
+    /// Waits until a revision is shown; `Stopped` if none is shown any more.
     pub async fn wait_for(&self, revision: Revision) -> Result<(), StoreError> {
         let mut reached = self.reached.subscribe();
         loop {
             if *reached.borrow_and_update() >= revision {
                 return Ok(());
             }
-            if self.inner().closed || reached.changed().await.is_err() {
-                return Err(StoreError::Stopped { reason: "closed".to_owned() });
+            if self.inner().ended || reached.changed().await.is_err() {
+                return Err(StoreError::Stopped { reason: "nothing is written any more".to_owned() });
             }
         }
+    }
+
+    /// Nothing is written any more: nobody waits for a revision from now on. Watches and reads go on.
+    pub fn end(&self) {
+        self.inner().ended = true;
+        self.reached.send_modify(|_| {});
     }
 
     /// Ends all watches.
@@ -134,7 +143,7 @@ impl Hub {
         inner.closed = true;
         inner.watchers.close();
         drop(inner);
-        self.reached.send_modify(|_| {});
+        self.end();
     }
 }
 

@@ -249,3 +249,34 @@ async fn with_syncs_that_do_nothing_the_same_test_reports_losses() {
     }
     assert_eq!(reported, 5);
 }
+
+/// The power goes at each single call to the disk, from the first start on, and again while the store recovers from that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_power_cut_at_any_call_of_a_start_leaves_a_store_that_opens() {
+    for calls in 1..40 {
+        for seed in 0..6 {
+            let mut disk = SimDisk::new();
+            let mut acknowledged = Vec::new();
+            for life in 0..3 {
+                disk.set_faults(|faults| faults.power_fails_after = Some(calls));
+                match open_with(Settings { segment_bytes: 150, snapshot_bytes_min: 400, ..settings(&disk) }) {
+                    Ok(store) => {
+                        for n in 0..10 {
+                            let key = format!("k/{life}/{n}");
+                            if store.commit(vec![create(&key, "v")], Durability::Synced).await.is_ok() {
+                                acknowledged.push(key);
+                            }
+                        }
+                    }
+                    Err(OpenError::Io { .. }) => assert!(disk.is_off()),
+                    Err(other) => panic!("{calls} calls, seed {seed}, life {life}: {other}"),
+                }
+                disk = disk.power_cut(seed * 3 + life);
+            }
+            let store = open_with(settings(&disk)).unwrap_or_else(|refused| panic!("{calls} calls, seed {seed}: {refused}"));
+            for key in &acknowledged {
+                assert_eq!(value(&*store, key).await.as_deref(), Some("v"), "{calls} calls, seed {seed}: {key}");
+            }
+        }
+    }
+}

@@ -133,6 +133,8 @@ async fn stops_for_good(break_it: impl FnOnce(&SimDisk)) {
         assert!(matches!(later, Err(StoreError::Stopped { .. })), "{later:?}");
     }
     soon(tasks.shutdown().wait()).await;
+    let next = Revision(store.current().await.expect("reads go on").0 + 1);
+    assert!(matches!(soon(store.wait_for(next)).await, Err(StoreError::Stopped { .. })), "it never comes");
     assert_eq!(disk.counts(), counts, "the disk is not touched again");
     assert_eq!(listing(&*store, "", None).await.expect("reads go on"), [("k/a".into(), "1".into())]);
     assert!(matches!(soon(store.close()).await, Err(StoreError::Stopped { .. })));
