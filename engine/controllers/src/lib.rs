@@ -11,6 +11,7 @@
 mod builders;
 mod deployment;
 mod endpointslice;
+mod garbage;
 mod kinds;
 mod namespace;
 mod nodeipam;
@@ -67,6 +68,7 @@ pub fn start(settings: Settings, clients: impl Fn(&str) -> kube::Client, informe
     let context = Context { informers: informers.clone(), clock: clock.clone(), tasks: tasks.clone() };
     deployment::start(&context, clients("deployment-controller"));
     endpointslice::start(&context, clients("endpointslice-controller"));
+    garbage::start(&context, clients("generic-garbage-collector"));
     namespace::start(&context, clients("namespace-controller"));
     nodeipam::start(&context, clients("node-controller"), settings.pod_pools);
     nodelife::start(&context, clients("node-controller"));

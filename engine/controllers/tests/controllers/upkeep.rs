@@ -1,0 +1,110 @@
+//! Namespaces, their standard contents, and nodes.
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Secret, ServiceAccount};
+use kube::{Api, ResourceExt, api::PostParams};
+use serde_json::json;
+
+use crate::home::Home;
+
+async fn namespace(home: &Home, name: &str) -> Api<Namespace> {
+    let namespaces: Api<Namespace> = Api::all(home.client.clone());
+    let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+    home.until("default service account", || home.found::<ServiceAccount>(name, "default")).await;
+    namespaces
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_namespace_has_a_service_account_and_the_root_ca() {
+    let home = Home::start().await;
+    namespace(&home, "one").await;
+    let map = home.until("root CA", || home.found::<ConfigMap>("one", "kube-root-ca.crt")).await;
+    let pem = map.data.unwrap()["ca.crt"].clone();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
+    home.api::<ServiceAccount>("one").delete("default", &Default::default()).await.unwrap();
+    home.until("service account made anew", || home.found::<ServiceAccount>("one", "default")).await;
+    home.patch::<ConfigMap>("one", "kube-root-ca.crt", json!({"data": {"ca.crt": "forged"}})).await;
+    home.until("root CA set right", async || {
+        let map = home.found::<ConfigMap>("one", "kube-root-ca.crt").await?;
+        (map.data?["ca.crt"] == pem).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_namespace_is_emptied_and_goes() {
+    let home = Home::start().await;
+    let namespaces = namespace(&home, "doomed").await;
+    home.make::<Pod>("doomed", json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "one"}]}})).await;
+    home.make::<Secret>("doomed", json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}})).await;
+    home.make::<ConfigMap>("doomed", json!({"metadata": {"name": "held", "finalizers": ["example.org/held"]}})).await;
+    namespaces.delete("doomed", &Default::default()).await.unwrap();
+    let held = home
+        .until("condition about the finalizer", async || {
+            let status = namespaces.get_opt("doomed").await.unwrap()?.status?;
+            let condition = status.conditions?.into_iter().find(|c| c.type_ == "NamespaceFinalizersRemaining")?;
+            (condition.status == "True").then_some(condition.message?)
+        })
+        .await;
+    assert!(held.contains("example.org/held in 1 resource instances"), "{held}");
+    assert!(home.all::<Pod>("doomed").await.is_empty());
+    home.patch::<ConfigMap>("doomed", "held", json!({"metadata": {"finalizers": null}})).await;
+    home.until("end of the namespace", async || namespaces.get_opt("doomed").await.unwrap().is_none().then_some(())).await;
+}
+
+async fn node(home: &Home, name: &str) -> Node {
+    let nodes: Api<Node> = Api::all(home.client.clone());
+    let node = serde_json::from_value(
+        json!({"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
+    );
+    nodes.create(&PostParams::default(), &node.unwrap()).await.unwrap();
+    home.until("pod range", async || {
+        let node = nodes.get(name).await.unwrap();
+        node.spec.as_ref()?.pod_cidr.is_some().then_some(node)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_get_ranges_of_their_own_and_taints_by_their_state() {
+    let home = Home::start().await;
+    let ranges: Vec<_> =
+        [node(&home, "n1").await, node(&home, "n2").await].into_iter().map(|n| n.spec.unwrap().pod_cidrs.unwrap()).collect();
+    assert_eq!(ranges, [["10.42.0.0/24"], ["10.42.1.0/24"]]);
+    let nodes: Api<Node> = Api::all(home.client.clone());
+    let cordon = kube::api::Patch::Merge(json!({"spec": {"unschedulable": true}}));
+    nodes.patch("n1", &Default::default(), &cordon).await.unwrap();
+    home.until("taint of a cordoned node", async || {
+        let taints = nodes.get("n1").await.unwrap().spec?.taints?;
+        taints.iter().any(|taint| taint.key == "node.kubernetes.io/unschedulable").then_some(())
+    })
+    .await;
+    let down = kube::api::Patch::Merge(json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}));
+    nodes.patch_status("n2", &Default::default(), &down).await.unwrap();
+    home.until("taints of a node that is not ready", async || {
+        let taints = nodes.get("n2").await.unwrap().spec?.taints?;
+        let of = |effect: &str| taints.iter().any(|taint| taint.key == "node.kubernetes.io/not-ready" && taint.effect == effect);
+        (of("NoSchedule") && of("NoExecute")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_drives_out_empties_itself_of_those_that_do_not_tolerate_it() {
+    let home = Home::start().await;
+    node(&home, "n1").await;
+    for (name, tolerations) in [("leaves", json!([])), ("stays", json!([{"key": "k", "operator": "Exists"}]))] {
+        let pod = json!({"metadata": {"name": name}, "spec": {"nodeName": "n1", "tolerations": tolerations, "containers": [{"name": "c", "image": "one"}]}});
+        home.make::<Pod>("default", pod).await;
+    }
+    let nodes: Api<Node> = Api::all(home.client.clone());
+    let taint = kube::api::Patch::Merge(
+        json!({"spec": {"taints": [{"key": "k", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}]}}),
+    );
+    nodes.patch("n1", &Default::default(), &taint).await.unwrap();
+    home.until("end of the pod that does not tolerate it", async || {
+        home.found::<Pod>("default", "leaves").await.is_none().then_some(())
+    })
+    .await;
+    assert!(home.found::<Pod>("default", "stays").await.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()));
+    assert_eq!(nodes.get("n1").await.unwrap().name_any(), "n1");
+}
