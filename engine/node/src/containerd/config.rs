@@ -25,7 +25,6 @@ const UNUSED: &[&str] = &[
     "io.containerd.internal.v1.opt",
     "io.containerd.internal.v1.tracing",
     "io.containerd.tracing.processor.v1.otlp",
-    "io.containerd.image-verifier.v1.bindir",
     "io.containerd.nri.v1.nri",
     "io.containerd.monitor.v1.cgroups",
     "io.containerd.monitor.task.v1.cgroups",

@@ -40,6 +40,8 @@ pub(super) async fn find(containerd: Option<&Path>, runc: Option<&Path>) -> Resu
         locate("containerd-shim-runc-v2", "containerd", None, &path)?;
     }
     let runc = locate("runc", "runc", runc, &path)?;
+    // Its own shim before any other.
+    let path = containerd.parent().map_or(path.clone(), |beside| format!("{}:{path}", beside.display()));
     let said = ask_version(&containerd).await?;
     let version = parse(&said).ok_or_else(|| StartError::Version { program: containerd.clone(), said: said.clone() })?;
     if version < OLDEST {

@@ -156,7 +156,11 @@ impl Machine {
             stopping: AtomicBool::new(false),
             me: me.clone(),
         });
-        machine.answers().await?;
+        if let Err(error) = machine.answers().await {
+            // Of no use as it is; it is started anew at the next attempt.
+            machine.stop_engine().await?;
+            return Err(error);
+        }
         machine.take_in(&pause(PAUSE_IMAGE)).await.map_err(StartError::Image)?;
         machine.end_stale_execs().await;
         machine.adopt_logs().await.map_err(StartError::Adopt)?;
@@ -188,10 +192,14 @@ impl Machine {
     async fn answers(&self) -> Result<(), StartError> {
         let deadline = tokio::time::Instant::now() + START_MAX;
         for attempt in 0.. {
-            let Err(error) = self.version().await else { break };
+            let request = cri::VersionRequest::default();
+            let answer = self.rpc.call::<_, cri::VersionResponse>("/runtime.v1.RuntimeService/Version", request, USUAL).await;
+            let Err(status) = answer else { break };
             let daemon = self.daemon.lock().await;
-            if daemon.running().is_none() || tokio::time::Instant::now() > deadline {
-                return Err(StartError::Silent { message: format!("{error}; {}", daemon.last_words()) });
+            // An engine that answers without that service will never have it.
+            let hopeless = status.code() == tonic::Code::Unimplemented || daemon.running().is_none();
+            if hopeless || tokio::time::Instant::now() > deadline {
+                return Err(StartError::Silent { message: format!("{}; {}", status.message(), daemon.last_words()) });
             }
             drop(daemon);
             tokio::time::sleep(ANSWER.wait(attempt)).await;

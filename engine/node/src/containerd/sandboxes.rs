@@ -55,7 +55,14 @@ impl Machine {
     }
 
     /// Stops something. A shim that ends by itself at this moment makes the first attempt fail.
-    pub(super) async fn halt<Q>(&self, operation: &'static str, path: &'static str, request: Q, id: &str, limit: Duration) -> Result<()>
+    pub(super) async fn halt<Q>(
+        &self,
+        operation: &'static str,
+        path: &'static str,
+        request: Q,
+        id: &str,
+        limit: Duration,
+    ) -> Result<()>
     where
         Q: prost::Message + Clone + 'static,
     {

@@ -61,7 +61,12 @@ async fn a_container_has_the_user_rights_and_mounts_it_was_given() {
 async fn a_container_over_its_memory_limit_is_killed_and_says_why() {
     on_a_machine(async |host: Host| {
         let image = host.busybox().await;
-        let limits = Resources { memory_limit_bytes: Some(32 << 20), cpu_limit_millis: Some(1500), pids_limit: Some(50), ..Default::default() };
+        let limits = Resources {
+            memory_limit_bytes: Some(32 << 20),
+            cpu_limit_millis: Some(1500),
+            pids_limit: Some(50),
+            ..Default::default()
+        };
         let pod = SandboxConfig { resources: limits.clone(), ..pod("web") };
         let sandbox = host.sandbox(&pod).await;
         let config = ContainerConfig { resources: limits, ..script(&image, "x=aaaaaaaa; while true; do x=$x$x; done") };

@@ -53,8 +53,9 @@ pub async fn on_a_machine<F: Future<Output = ()> + Send + 'static>(test: impl Fn
         cni_bin_dir: at("cni/bin"),
         cni_conf_dir: at("cni/conf"),
         log_limits: LogLimits { bytes_max: 400_000, files_max: 5, pause: Duration::ZERO },
-        containerd: None,
-        runc: None,
+        // Another engine than the installed one may be tried with the same tests.
+        containerd: std::env::var_os("IRORI_TEST_CONTAINERD").map(PathBuf::from),
+        runc: std::env::var_os("IRORI_TEST_RUNC").map(PathBuf::from),
     };
     write_network(&settings);
     let path = dir.path().to_path_buf();

@@ -108,7 +108,10 @@ async fn an_image_made_in_memory_is_taken_in_once_and_one_that_is_nowhere_is_ref
         let image = host.busybox().await;
         assert_eq!(host.busybox().await.id, image.id);
         let found = host.machine.image(IMAGE).await.expect("look").expect("it is there");
-        assert_eq!((found.id.clone(), &found.config.env[..]), (image.id, &["PATH=/bin".to_owned(), "FROM_IMAGE=yes".to_owned()][..]));
+        assert_eq!(
+            (found.id.clone(), &found.config.env[..]),
+            (image.id, &["PATH=/bin".to_owned(), "FROM_IMAGE=yes".to_owned()][..])
+        );
         assert!(host.machine.image("irori.dev/none:1").await.expect("look").is_none());
         let name = "127.0.0.1:1/none:1";
         let error = host.machine.pull_image(name, None).await.expect_err("nobody listens there");
