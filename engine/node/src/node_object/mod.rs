@@ -38,6 +38,31 @@ const RETRY: Backoff = Backoff { first: Duration::from_millis(200), max: Duratio
 /// A runtime that does not answer in this time is not ready.
 const RUNTIME_MAX: Duration = Duration::from_secs(5);
 
+/// A node that starts is looked at often, so that pods need not wait for the next renewal; one that stays unready is not.
+#[derive(Default)]
+struct Unready {
+    looks: u32,
+    is_ready: bool,
+}
+
+impl Unready {
+    const EVERY: Duration = Duration::from_millis(100);
+    /// Looks in a row; after them the lease's timer is enough.
+    const LOOKS_MAX: u32 = 100;
+
+    fn seen(&mut self, ready: bool) {
+        self.is_ready = ready;
+        self.looks = if ready { 0 } else { self.looks.saturating_add(1) };
+    }
+
+    async fn look_again(&self) {
+        if self.is_ready || self.looks >= Self::LOOKS_MAX {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Self::EVERY).await;
+    }
+}
+
 /// Keeps the Node object and its lease until the process stops.
 pub struct Keeper {
     settings: Settings,
@@ -78,8 +103,10 @@ impl Keeper {
         let mut events = self.runtime.events();
         let mut fails = 0;
         let mut renew_at = tokio::time::Instant::now();
+        let mut unready = Unready::default();
         loop {
             let due = tokio::time::sleep_until(renew_at);
+            let look_again = unready.look_again();
             tokio::select! {
                 () = shutdown.wait() => return,
                 () = due => match self.renew().await {
@@ -94,6 +121,7 @@ impl Keeper {
                     }
                 },
                 Some(_) = changes.next() => {}
+                () = look_again => {}
                 event = events.next() => match event {
                     Some(RuntimeEvent::Relist) => {}
                     Some(_) => continue,
@@ -103,8 +131,9 @@ impl Keeper {
                     }
                 },
             }
-            if let Err(source) = self.write_status().await {
-                tracing::warn!("write node status: {source}");
+            match self.write_status().await {
+                Ok(ready) => unready.seen(ready),
+                Err(source) => tracing::warn!("write node status: {source}"),
             }
         }
     }
@@ -154,9 +183,10 @@ impl Keeper {
         Ok(())
     }
 
-    async fn write_status(&self) -> Result<(), kube::Error> {
+    /// Whether the node is ready.
+    async fn write_status(&self) -> Result<bool, kube::Error> {
         let Some(node) = self.informer.get(&Key::cluster(&self.settings.name)) else {
-            return self.register().await;
+            return self.register().await.map(|()| false);
         };
         let written = node.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
         let mut facts = self.facts().await;
@@ -168,11 +198,12 @@ impl Keeper {
                 known.map(|(name, version)| crate::runtime::RuntimeVersion { name, version, api_version: String::new() });
         }
         let wanted = object::status(&self.settings, &facts, &written);
+        let ready = facts.not_ready.is_none();
         if object::is_written(&node, &wanted) {
-            return Ok(());
+            return Ok(ready);
         }
         let patch = object::patch(&wanted);
-        self.nodes().patch_status(&self.settings.name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(|_| ())
+        self.nodes().patch_status(&self.settings.name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(|_| ready)
     }
 
     async fn renew(&self) -> Result<(), kube::Error> {

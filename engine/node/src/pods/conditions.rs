@@ -19,6 +19,9 @@ pub const OURS: [&str; 5] = [READY_TO_START, INITIALIZED, READY, CONTAINERS_READ
 type Wanted = (&'static str, bool, String, String);
 
 pub fn update(life: &mut Life, now: Now) {
+    if !life.observed {
+        return; // what was written before still holds
+    }
     let Some(object) = life.object.clone() else { return };
     let Some(spec) = &object.spec else { return };
     for (kind, status, reason, message) in wanted(life, spec) {

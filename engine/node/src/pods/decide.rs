@@ -159,6 +159,8 @@ fn drive_slot(
         && pull_back_off_at(trouble) <= now.mono
     {
         slot.pull_back_off = true;
+        let message = format!("Back-off pulling image of container {}: {}", slot.name, trouble.message);
+        effects.push(Effect::Tell(Tell { warning: false, reason: "BackOff", message, container: Some(slot.name.clone()) }));
     }
     if slot.image.is_due(now) {
         slot.image.begin();

@@ -2,7 +2,9 @@
 mod random;
 mod world;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Pod;
 
 use serde_json::json;
 
@@ -192,6 +194,9 @@ fn what_ran_before_a_restart_of_irori_goes_on_untouched() {
     world.crash("app", 1);
     world.settle();
     let before = world.running("app").expect("it runs");
+    let written = crate::status::status(&world.life, &[]).expect("a status");
+    world.object = Arc::new(Pod { status: Some(written.clone()), ..Pod::clone(&world.object) });
+    world.now.wall += irori_runtime::SignedDuration::from_secs(60);
     world.forget_life();
     world.log.clear();
     world.event(Event::Pod(world.object.clone()));
@@ -200,6 +205,7 @@ fn what_ran_before_a_restart_of_irori_goes_on_untouched() {
     assert_eq!(world.running("app"), Some(before));
     let acts = world.log.iter().filter(|e| !matches!(e, Effect::PrepareVolumes | Effect::Tell(_))).count();
     assert_eq!(acts, 0, "{:?}", world.log);
+    assert_eq!(crate::status::status(&world.life, &[]), Some(written), "there is nothing new to write");
     assert_eq!(world.life.slot("app").expect("there").attempt, 1);
 }
 
