@@ -68,7 +68,7 @@ fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &irori_a
     if written_as_null(&of.name, short, name) {
         return Some(Value::Null);
     }
-    if omitted_though_required(&of.name, short, name) {
+    if omitted_though_required(short, name) {
         return None;
     }
     match &field.default {
@@ -145,7 +145,7 @@ fn is_zero(value: &Value) -> bool {
 
 /// Lists that are written even when nobody set them: as null, also where an empty one was given.
 fn null_when_empty(owner: &str, short: &str, name: &str, field: &irori_api::schema::Field) -> bool {
-    (field.required && !omitted_though_required(owner, short, name)) || written_as_null(owner, short, name)
+    (field.required && !omitted_though_required(short, name)) || written_as_null(owner, short, name)
 }
 
 /// Times held by value and pointers without omitempty.
@@ -182,8 +182,7 @@ fn written_as_null(owner: &str, short: &str, name: &str) -> bool {
 }
 
 /// Fields that the schema requires and that are written only when set.
-fn omitted_though_required(owner: &str, short: &str, name: &str) -> bool {
-    let _ = owner;
+fn omitted_though_required(short: &str, name: &str) -> bool {
     matches!((short, name), ("LocalObjectReference", "name"))
 }
 
@@ -238,7 +237,7 @@ fn plain_number(short: &str, name: &str) -> bool {
             | ("DeviceSubRequest" | "ExactDeviceRequest", "count")
             | ("ScaleSpec" | "ScaleStatus", "replicas")
             | ("Scale", "replicas")
-    ) && !(short == "ScaleStatus")
+    ) && (short != "ScaleStatus")
 }
 
 /// Booleans that are no pointers: `false` is not written.

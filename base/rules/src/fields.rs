@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::tree::{get, text};
 
-const PLAIN: &[&str] = &["metadata.name"];
-const PLAIN_NAMESPACED: &[&str] = &["metadata.name", "metadata.namespace"];
+/// What every kind supports.
+const PLAIN: &[&str] = &["metadata.name", "metadata.namespace"];
 
 /// The fields of a kind that a field selector may name. Source: the field label conversions of each API group.
 pub fn selectable_fields(row: &Row) -> &'static [&'static str] {
@@ -64,7 +64,6 @@ pub fn selectable_fields(row: &Row) -> &'static [&'static str] {
         ("certificates.k8s.io", "CertificateSigningRequest") => &["metadata.name", "spec.signerName"],
         ("networking.k8s.io", "IPAddress") => &["metadata.name"],
         ("resource.k8s.io", "ResourceSlice") => &["metadata.name", "spec.nodeName", "spec.driver"],
-        _ if row.namespaced => PLAIN_NAMESPACED,
         _ => PLAIN,
     }
 }
@@ -99,8 +98,10 @@ fn plain(object: &Value, field: &str, absent: &str) -> String {
     }
 }
 
-/// The refusal of a field that a kind does not support.
+/// The refusal of a field that a kind does not support: the whole message of the 400 answer.
 pub fn unsupported_field(row: &Row, field: &str) -> String {
-    let _ = row;
+    if selectable_fields(row) == PLAIN {
+        return format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
+    }
     format!("field label not supported: {field}")
 }

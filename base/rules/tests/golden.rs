@@ -1,4 +1,7 @@
 //! What is pure in the rules, checked against recorded answers of a stock server (see `data/README.md`).
+// Helpers of tests unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
 #[path = "golden/change.rs"]
 mod change;
 #[path = "golden/create.rs"]

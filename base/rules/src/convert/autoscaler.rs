@@ -38,9 +38,9 @@ pub fn to_v1(object: &mut Value) {
     if let Some(percent) = used {
         set(object, &["status", "currentCPUUtilizationPercentage"], percent);
     }
-    note(object, METRICS, (!others.is_empty()).then(|| Value::Array(others)));
-    note(object, CURRENT, (!currents.is_empty()).then(|| Value::Array(currents)));
-    note(object, CONDITIONS, (!conditions.is_empty()).then(|| Value::Array(conditions)));
+    note(object, METRICS, (!others.is_empty()).then_some(Value::Array(others)));
+    note(object, CURRENT, (!currents.is_empty()).then_some(Value::Array(currents)));
+    note(object, CONDITIONS, (!conditions.is_empty()).then_some(Value::Array(conditions)));
     note(object, BEHAVIOR, behavior);
     // v1 always writes the current number.
     crate::tree::set_if_absent(object, &["status", "currentReplicas"], 0);

@@ -179,15 +179,15 @@ fn replication_controller(o: &mut Map<String, Value>) {
         .filter(|labels| !labels.is_empty())
         .cloned();
     if let Some(labels) = labels {
-        if let Some(spec) = child(o, "spec") {
-            if !spec.get("selector").and_then(Value::as_object).is_some_and(|s| !s.is_empty()) {
-                spec.insert("selector".into(), Value::Object(labels.clone()));
-            }
+        if let Some(spec) = child(o, "spec")
+            && spec.get("selector").and_then(Value::as_object).is_none_or(|s| s.is_empty())
+        {
+            spec.insert("selector".into(), Value::Object(labels.clone()));
         }
-        if let Some(metadata) = child(o, "metadata") {
-            if !metadata.get("labels").and_then(Value::as_object).is_some_and(|s| !s.is_empty()) {
-                metadata.insert("labels".into(), Value::Object(labels));
-            }
+        if let Some(metadata) = child(o, "metadata")
+            && metadata.get("labels").and_then(Value::as_object).is_none_or(|s| s.is_empty())
+        {
+            metadata.insert("labels".into(), Value::Object(labels));
         }
     }
     if let Some(spec) = child(o, "spec") {

@@ -8,11 +8,9 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 pub fn by_code(name: &str, o: &mut Map<String, Value>) {
     match name {
         "api.networking.v1.NetworkPolicyPort" => or_pointer(o, "protocol", "TCP"),
-        "api.networking.v1.NetworkPolicySpec" => {
-            if !o.get("policyTypes").and_then(Value::as_array).is_some_and(|t| !t.is_empty()) {
-                let egress = o.get("egress").and_then(Value::as_array).is_some_and(|e| !e.is_empty());
-                o.insert("policyTypes".into(), if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
-            }
+        "api.networking.v1.NetworkPolicySpec" if o.get("policyTypes").and_then(Value::as_array).is_none_or(|t| t.is_empty()) => {
+            let egress = o.get("egress").and_then(Value::as_array).is_some_and(|e| !e.is_empty());
+            o.insert("policyTypes".into(), if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) });
         }
         "api.networking.v1.IngressClassParametersReference" => or_pointer(o, "scope", "Cluster"),
         "api.rbac.v1.RoleRef" => or(o, "apiGroup", RBAC),
@@ -35,7 +33,7 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
             or_pointer(o, "fsGroupPolicy", "ReadWriteOnceWithFSType");
             or_pointer(o, "requiresRepublish", false);
             or_pointer(o, "seLinuxMount", false);
-            if !o.get("volumeLifecycleModes").and_then(Value::as_array).is_some_and(|m| !m.is_empty()) {
+            if o.get("volumeLifecycleModes").and_then(Value::as_array).is_none_or(|m| m.is_empty()) {
                 o.insert("volumeLifecycleModes".into(), json!(["Persistent"]));
             }
         }

@@ -95,10 +95,10 @@ fn pod_spec(o: &mut Map<String, Value>) {
     or_pointer(o, "terminationGracePeriodSeconds", 30);
     or(o, "schedulerName", "default-scheduler");
     // The old name of the field follows the new one, and fills it where only the old one is given.
-    if blank(o, "serviceAccountName") {
-        if let Some(old) = o.get("serviceAccount").cloned() {
-            o.insert("serviceAccountName".into(), old);
-        }
+    if blank(o, "serviceAccountName")
+        && let Some(old) = o.get("serviceAccount").cloned()
+    {
+        o.insert("serviceAccountName".into(), old);
     }
     if let Some(name) = o.get("serviceAccountName").cloned() {
         o.insert("serviceAccount".into(), name);

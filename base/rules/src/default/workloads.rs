@@ -30,11 +30,11 @@ fn deployment(o: &mut Map<String, Value>) {
     or_pointer(o, "replicas", 1);
     if let Some(strategy) = child(o, "strategy") {
         or(strategy, "type", "RollingUpdate");
-        if is(strategy, "type", "RollingUpdate") {
-            if let Some(rolling) = child(strategy, "rollingUpdate") {
-                or_pointer(rolling, "maxUnavailable", "25%");
-                or_pointer(rolling, "maxSurge", "25%");
-            }
+        if is(strategy, "type", "RollingUpdate")
+            && let Some(rolling) = child(strategy, "rollingUpdate")
+        {
+            or_pointer(rolling, "maxUnavailable", "25%");
+            or_pointer(rolling, "maxSurge", "25%");
         }
     }
     or_pointer(o, "revisionHistoryLimit", 10);
@@ -44,11 +44,11 @@ fn deployment(o: &mut Map<String, Value>) {
 fn daemon_set(o: &mut Map<String, Value>) {
     if let Some(strategy) = child(o, "updateStrategy") {
         or(strategy, "type", "RollingUpdate");
-        if is(strategy, "type", "RollingUpdate") {
-            if let Some(rolling) = child(strategy, "rollingUpdate") {
-                or_pointer(rolling, "maxUnavailable", 1);
-                or_pointer(rolling, "maxSurge", 0);
-            }
+        if is(strategy, "type", "RollingUpdate")
+            && let Some(rolling) = child(strategy, "rollingUpdate")
+        {
+            or_pointer(rolling, "maxUnavailable", 1);
+            or_pointer(rolling, "maxSurge", 0);
         }
     }
     or_pointer(o, "revisionHistoryLimit", 10);
@@ -61,10 +61,11 @@ fn stateful_set(o: &mut Map<String, Value>) {
             strategy.insert("type".into(), "RollingUpdate".into());
             or_pointer(strategy, "rollingUpdate", json!({}));
         }
-        if is(strategy, "type", "RollingUpdate") && has(strategy, "rollingUpdate") {
-            if let Some(rolling) = child(strategy, "rollingUpdate") {
-                or_pointer(rolling, "partition", 0);
-            }
+        if is(strategy, "type", "RollingUpdate")
+            && has(strategy, "rollingUpdate")
+            && let Some(rolling) = child(strategy, "rollingUpdate")
+        {
+            or_pointer(rolling, "partition", 0);
         }
     }
     if let Some(policy) = child(o, "persistentVolumeClaimRetentionPolicy") {
@@ -90,10 +91,10 @@ fn job(o: &mut Map<String, Value>) {
         .and_then(|s| crate::tree::map(s, &["template", "metadata", "labels"]))
         .filter(|labels| !labels.is_empty())
         .cloned();
-    if let (Some(labels), Some(metadata)) = (labels, child(o, "metadata")) {
-        if !metadata.get("labels").and_then(Value::as_object).is_some_and(|s| !s.is_empty()) {
-            metadata.insert("labels".into(), Value::Object(labels));
-        }
+    if let (Some(labels), Some(metadata)) = (labels, child(o, "metadata"))
+        && metadata.get("labels").and_then(Value::as_object).is_none_or(|s| s.is_empty())
+    {
+        metadata.insert("labels".into(), Value::Object(labels));
     }
     let Some(spec) = child(o, "spec") else { return };
     if !has(spec, "completions") && !has(spec, "parallelism") {
@@ -112,7 +113,7 @@ fn job(o: &mut Map<String, Value>) {
 
 fn autoscaler(o: &mut Map<String, Value>) {
     or_pointer(o, "minReplicas", 1);
-    if !o.get("metrics").and_then(Value::as_array).is_some_and(|m| !m.is_empty()) {
+    if o.get("metrics").and_then(Value::as_array).is_none_or(|m| m.is_empty()) {
         o.insert(
             "metrics".into(),
             json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]),

@@ -2,7 +2,7 @@
 //!
 //! Source: the Kubernetes page on strategic merge patch and its directives `$patch`, `$retainKeys`, `$setElementOrder/…` and
 //! `$deleteFromPrimitiveList/…`; merge keys and strategies come from the schema.
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use irori_api::schema::{Field, Schemas, Shape, TypeRef};
 use serde_json::{Map, Value};
@@ -169,11 +169,13 @@ fn merge_ordered_lists(
         patch.remove(&format!("{DELETE}{name}"));
         let Some(server) = old.clone().or_else(|| given.as_ref().map(|_| Vec::new())) else { continue };
         let mut merged = server.clone();
-        merged.retain(|item| !gone.contains(item));
+        let gone = Places::of(&gone, None);
+        merged.retain(|item| gone.find(item).is_none());
         if let Some(items) = given {
             merged = merge_list(schemas, of, &name, merged, items, false, depth)?;
         }
-        let (told, untold): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|item| position(&order, item, key).is_some());
+        let told_order = Places::of(&order, key);
+        let (told, untold): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|item| told_order.find(item).is_some());
         let merged = in_order(told, untold, &order, &server, key);
         original.insert(name, Value::Array(merged));
     }
@@ -190,8 +192,9 @@ fn check_order(items: &[Value], order: &[Value], key: Option<&str>, name: &str) 
         ))
     };
     let mut last = None;
+    let places = Places::of(order, key);
     for item in items.iter().filter(|item| item.get(PATCH).is_none()) {
-        let Some(at) = position(order, item, key) else { return Err(wrong()) };
+        let Some(at) = places.find(item) else { return Err(wrong()) };
         if last.is_some_and(|last| at < last) {
             return Err(wrong());
         }
@@ -219,7 +222,8 @@ fn merge_list(
         if patch.iter().any(|v| v.is_object() || v.is_array()) {
             return Err(primitive_list());
         }
-        return Ok(old.into_iter().filter(|item| !patch.contains(item)).collect());
+        let gone = Places::of(&patch, None);
+        return Ok(old.into_iter().filter(|item| gone.find(item).is_none()).collect());
     }
     let (key, merges) = strategy_of(schemas, of, name);
     if !merges {
@@ -240,6 +244,7 @@ fn merge_list(
         Listed::Merge { old, patch } => (old, patch),
     };
     let before = server.clone();
+    let mut places = Places::of(&server, Some(key));
     for item in &patch {
         let Value::Object(fields) = item else {
             return Err(PatchError::Plain(format!("expected a map in the list of {name}, got {}", go(item))));
@@ -247,28 +252,34 @@ fn merge_list(
         if !fields.contains_key(key) {
             return Err(no_key(item, key));
         }
-        match position(&server, item, Some(key)) {
+        match places.find(item) {
             Some(at) => {
                 if let Value::Object(existing) = server[at].take() {
                     server[at] = Value::Object(merge_map(schemas, items_of, existing, fields.clone(), depth + 1)?);
                 }
             }
-            None => server.push(plain(item.clone(), depth)?),
+            None => {
+                places.note(item, server.len());
+                server.push(plain(item.clone(), depth)?);
+            }
         }
     }
-    let (told, untold): (Vec<Value>, Vec<Value>) =
-        server.into_iter().partition(|item| position(&patch, item, Some(key)).is_some());
+    let given = Places::of(&patch, Some(key));
+    let (told, untold): (Vec<Value>, Vec<Value>) = server.into_iter().partition(|item| given.find(item).is_some());
     Ok(in_order(told, untold, &patch, &before, Some(key)))
 }
 
 fn merge_primitives(old: Vec<Value>, patch: Vec<Value>) -> Vec<Value> {
     let mut merged = old.clone();
+    let mut known = Places::of(&old, None);
     for item in &patch {
-        if !merged.contains(item) {
+        if known.find(item).is_none() {
+            known.note(item, merged.len());
             merged.push(item.clone());
         }
     }
-    let (told, untold): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|item| patch.contains(item));
+    let given = Places::of(&patch, None);
+    let (told, untold): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|item| given.find(item).is_some());
     in_order(told, untold, &patch, &old, None)
 }
 
@@ -279,14 +290,16 @@ enum Listed {
 
 /// Carries out the directives that stand in a list as items of their own.
 fn directives(mut old: Vec<Value>, patch: Vec<Value>, key: &str) -> Result<Listed, PatchError> {
-    let mut replace = false;
+    let (mut replace, mut gone) = (false, Vec::new());
     let mut rest = Vec::with_capacity(patch.len());
     for item in patch {
         match item.get(PATCH).map(|d| d.as_str().unwrap_or("")) {
             None => rest.push(item),
             Some("delete") => {
-                let Some(value) = item.get(key) else { return Err(no_key(&item, key)) };
-                old.retain(|o| o.get(key) != Some(value));
+                if item.get(key).is_none() {
+                    return Err(no_key(&item, key));
+                }
+                gone.push(item);
             }
             Some("replace") => replace = true,
             Some("merge") => return Err(PatchError::Plain("merging lists cannot yet be specified in the patch".into())),
@@ -296,6 +309,10 @@ fn directives(mut old: Vec<Value>, patch: Vec<Value>, key: &str) -> Result<Liste
             }
         }
     }
+    if !gone.is_empty() {
+        let gone = Places::of(&gone, Some(key));
+        old.retain(|item| gone.find(item).is_none());
+    }
     Ok(if replace { Listed::Replace(rest) } else { Listed::Merge { old, patch: rest } })
 }
 
@@ -303,25 +320,49 @@ fn no_key(item: &Value, key: &str) -> PatchError {
     PatchError::Plain(format!("map: {} does not contain declared merge key: {key}", go(item)))
 }
 
-/// Where an item stands in a list: by its key, or by itself.
-fn position(list: &[Value], item: &Value, key: Option<&str>) -> Option<usize> {
-    list.iter().position(|other| match key {
-        Some(key) => other.get(key).is_some() && other.get(key) == item.get(key),
-        None => other == item,
-    })
+/// Where items stand in a list, told by their key or by themselves. Looked up, not searched: lists may be long.
+struct Places<'a> {
+    key: Option<&'a str>,
+    at: HashMap<String, usize>,
+}
+
+impl<'a> Places<'a> {
+    fn of(list: &[Value], key: Option<&'a str>) -> Self {
+        let mut places = Places { key, at: HashMap::with_capacity(list.len()) };
+        list.iter().enumerate().for_each(|(i, item)| places.note(item, i));
+        places
+    }
+
+    fn mark(&self, item: &Value) -> Option<String> {
+        match self.key {
+            Some(key) => item.get(key).map(Value::to_string),
+            None => Some(item.to_string()),
+        }
+    }
+
+    fn note(&mut self, item: &Value, at: usize) {
+        if let Some(mark) = self.mark(item) {
+            self.at.entry(mark).or_insert(at);
+        }
+    }
+
+    fn find(&self, item: &Value) -> Option<usize> {
+        self.at.get(&self.mark(item)?).copied()
+    }
 }
 
 /// One list of the items that the patch told (in its order) and those that only the server knows (in theirs). An item of the
 /// server goes before one of the patch only where it stood before it on the server.
 fn in_order(mut told: Vec<Value>, mut untold: Vec<Value>, order: &[Value], server: &[Value], key: Option<&str>) -> Vec<Value> {
-    told.sort_by_key(|item| position(order, item, key));
-    untold.sort_by_key(|item| position(server, item, key));
+    let (order, server) = (Places::of(order, key), Places::of(server, key));
+    told.sort_by_cached_key(|item| order.find(item));
+    untold.sort_by_cached_key(|item| server.find(item));
     let mut out = Vec::with_capacity(told.len() + untold.len());
     let mut told = told.into_iter().peekable();
     for item in untold {
-        let at = position(server, &item, key);
+        let at = server.find(&item);
         while let Some(next) = told.peek() {
-            match (at, position(server, next, key)) {
+            match (at, server.find(next)) {
                 (Some(at), Some(next)) if at < next => break,
                 _ => out.extend(told.next()),
             }

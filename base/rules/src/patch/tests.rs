@@ -133,6 +133,18 @@ fn directives_never_reach_the_object() {
     assert_eq!(got, json!({"spec": {"volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}]}}));
 }
 
+/// A search for each item would need 400 million comparisons.
+#[test]
+fn long_lists_are_merged_by_looking_up() {
+    let list = |from: usize| json!({"spec": {"containers": (from..from + 20_000).map(|i| json!({"name": format!("c{i}")})).collect::<Vec<_>>()}});
+    let got = strategic(list(0), list(10_000)).unwrap();
+    assert_eq!(order(&got).len(), 30_000);
+    let finalizers =
+        |from: usize| json!({"metadata": {"finalizers": (from..from + 20_000).map(|i| format!("a/{i}")).collect::<Vec<_>>()}});
+    let got = strategic(finalizers(0), finalizers(10_000)).unwrap();
+    assert_eq!(got["metadata"]["finalizers"].as_array().unwrap().len(), 30_000);
+}
+
 #[test]
 fn malformed_directives_are_refused() {
     for patch in [

@@ -131,10 +131,8 @@ pub fn create_job(object: &mut Value, birth: &Birth) {
         let at = ["spec", "template", "metadata", "labels", key];
         set_if_absent(object, &at, value);
     }
-    if unlabelled {
-        if let Some(all) = get(object, &labels).cloned() {
-            set(object, &["metadata", "labels"], all);
-        }
+    if unlabelled && let Some(all) = get(object, &labels).cloned() {
+        set(object, &["metadata", "labels"], all);
     }
     let chosen = ["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"];
     set_if_absent(object, &["spec", "selector"], json!({}));

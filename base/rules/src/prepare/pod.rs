@@ -28,11 +28,11 @@ pub fn update(new: &mut Value, old: &Value, part: Part<'_>, _now: &str) {
                 Some(owners) => set(new, &["metadata", "ownerReferences"], owners.clone()),
                 None => drop(remove(new, &["metadata", "ownerReferences"])),
             }
-            if text(new, &["status", "qosClass"]).is_empty() {
-                if let Some(class) = get(old, &["status", "qosClass"]) {
-                    set_if_absent(new, &["status"], json!({}));
-                    set(new, &["status", "qosClass"], class.clone());
-                }
+            if text(new, &["status", "qosClass"]).is_empty()
+                && let Some(class) = get(old, &["status", "qosClass"])
+            {
+                set_if_absent(new, &["status"], json!({}));
+                set(new, &["status", "qosClass"], class.clone());
             }
         }
         Part::Sub("ephemeralcontainers") => {

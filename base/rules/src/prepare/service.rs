@@ -89,10 +89,12 @@ fn carry_allocated(new: &mut Value, old: &Value) {
             }
         }
     }
-    if has_health_port(old) && has_health_port(new) && int(new, &["spec", "healthCheckNodePort"]).unwrap_or(0) == 0 {
-        if let Some(port) = get(old, &["spec", "healthCheckNodePort"]) {
-            set(new, &["spec", "healthCheckNodePort"], port.clone());
-        }
+    if has_health_port(old)
+        && has_health_port(new)
+        && int(new, &["spec", "healthCheckNodePort"]).unwrap_or(0) == 0
+        && let Some(port) = get(old, &["spec", "healthCheckNodePort"])
+    {
+        set(new, &["spec", "healthCheckNodePort"], port.clone());
     }
 }
 

@@ -231,10 +231,10 @@ fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     failure_policy(spec, at, errors);
     for (i, rule) in items(spec, &["successPolicy", "rules"]).iter().enumerate() {
         let at = at.child("successPolicy").child("rules").index(i);
-        if let Some(indexes) = get(rule, &["succeededIndexes"]).and_then(Value::as_str) {
-            if let Err(why) = intervals(indexes, completions.unwrap_or(0)) {
-                errors.invalid(at.child("succeededIndexes"), indexes, format!("error parsing succeededIndexes: {why}"));
-            }
+        if let Some(indexes) = get(rule, &["succeededIndexes"]).and_then(Value::as_str)
+            && let Err(why) = intervals(indexes, completions.unwrap_or(0))
+        {
+            errors.invalid(at.child("succeededIndexes"), indexes, format!("error parsing succeededIndexes: {why}"));
         }
         check::not_negative(errors, rule, &at, &["succeededCount"]);
     }
@@ -289,14 +289,14 @@ fn failure_policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             "In" | "NotIn" => {}
             other => errors.not_supported(at.child("operator"), other, &["In", "NotIn"]),
         }
-        if let Some(name) = get(codes, &["containerName"]).and_then(Value::as_str) {
-            if !known(name) {
-                errors.invalid(
-                    at.child("containerName"),
-                    name,
-                    "must be one of the container or initContainer names in the pod template",
-                );
-            }
+        if let Some(name) = get(codes, &["containerName"]).and_then(Value::as_str)
+            && !known(name)
+        {
+            errors.invalid(
+                at.child("containerName"),
+                name,
+                "must be one of the container or initContainer names in the pod template",
+            );
         }
         if items(codes, &["values"]).is_empty() {
             errors.invalid(at.child("values"), Value::Array(Vec::new()), "at least one value is required");

@@ -102,7 +102,7 @@ fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
     if part == Part::Sub("ephemeralcontainers") {
         let (is, was) = (items(new, &["spec", "ephemeralContainers"]), items(old, &["spec", "ephemeralContainers"]));
         let path = at.child("ephemeralContainers");
-        for (i, container) in was.iter().enumerate() {
+        for container in was {
             match is.iter().find(|c| text(c, &["name"]) == text(container, &["name"])) {
                 None => errors.forbidden(
                     path.clone(),
@@ -113,7 +113,6 @@ fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
                         path.clone(),
                         format!("existing ephemeral containers {:?} may not be changed\n", text(container, &["name"])),
                     );
-                    let _ = i;
                 }
                 Some(_) => {}
             }
@@ -212,10 +211,10 @@ fn service(new: &Value, old: &Value, errors: &mut ErrorList) {
             errors.invalid(at.child("clusterIPs").index(0), Value::Array(Vec::new()), "primary clusterIP can not be unset");
         }
         let family = |s: &Value| items(s, &["spec", "ipFamilies"]).first().cloned();
-        if let (Some(was), Some(is)) = (family(old), family(new)) {
-            if was != is {
-                errors.invalid(at.child("ipFamilies").index(0), is, "may not change once set");
-            }
+        if let (Some(was), Some(is)) = (family(old), family(new))
+            && was != is
+        {
+            errors.invalid(at.child("ipFamilies").index(0), is, "may not change once set");
         }
     }
     let balancer = |s: &Value| text(s, &["spec", "type"]) == "LoadBalancer";
@@ -241,10 +240,8 @@ fn claim(new: &Value, old: &Value, errors: &mut ErrorList) {
         text(&munged, &["resources", "requests", "storage"]).to_owned(),
     );
     let bound = text(old, &["status", "phase"]) == "Bound";
-    if bound {
-        if let Some(resources) = get(&before, &["resources"]) {
-            set(&mut munged, &["resources"], resources.clone());
-        }
+    if bound && let Some(resources) = get(&before, &["resources"]) {
+        set(&mut munged, &["resources"], resources.clone());
     }
     for field in ["volumeAttributesClassName"] {
         match get(&before, &[field]) {

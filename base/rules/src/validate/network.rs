@@ -244,10 +244,10 @@ fn policy_peer(peer: &Value, at: &FieldPath, errors: &mut ErrorList) {
     for (i, except) in items(block, &["except"]).iter().filter_map(Value::as_str).enumerate() {
         let at = at.child("except").index(i);
         check::cidr(errors, except, at.clone());
-        if let (Some(whole), Some(part)) = (whole, check::parse_cidr(except)) {
-            if !within(whole, part) || part.1 <= whole.1 {
-                errors.invalid(at, except, "must be a strict subset of `cidr`");
-            }
+        if let (Some(whole), Some(part)) = (whole, check::parse_cidr(except))
+            && (!within(whole, part) || part.1 <= whole.1)
+        {
+            errors.invalid(at, except, "must be a strict subset of `cidr`");
         }
     }
 }

@@ -206,10 +206,10 @@ fn source_of(field: &str, source: &Value, at: &FieldPath, errors: &mut ErrorList
         errors.invalid(at.child("averageUtilization"), n, "must be greater than 0");
     }
     for value in ["value", "averageValue"] {
-        if let Some(amount) = get(target, &[value]).and_then(Value::as_str) {
-            if amount.starts_with('-') || crate::scalar::quantity_is_zero(amount) {
-                errors.invalid(at.child(value), amount, "must be positive");
-            }
+        if let Some(amount) = get(target, &[value]).and_then(Value::as_str)
+            && (amount.starts_with('-') || crate::scalar::quantity_is_zero(amount))
+        {
+            errors.invalid(at.child(value), amount, "must be positive");
         }
     }
     let has = |value: &str| get(target, &[value]).is_some();

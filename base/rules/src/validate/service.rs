@@ -148,9 +148,8 @@ fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
         if !all.is_empty() {
             errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "must be empty when `clusterIP` is not specified");
         }
-    } else if let Some(other) = all.first().filter(|ip| *ip != first) {
+    } else if all.first().is_some_and(|ip| ip != first) {
         errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "first value must match `clusterIP`");
-        let _ = other;
     }
     let given: Vec<&str> =
         if all.is_empty() && !first.is_empty() { vec![first] } else { all.iter().filter_map(Value::as_str).collect() };

@@ -183,10 +183,13 @@ fn persistent_volume(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         match *field {
             "hostPath" => volume::host_path(source, &at, errors),
             "nfs" => volume::nfs(source, &at, errors),
+            // This path is spelled so by the API itself.
             "gcePersistentDisk" => {
-                drop(check::required(errors, source, &FieldPath::new("spec").child("persistentDisk"), &["pdName"]))
+                check::required(errors, source, &FieldPath::new("spec").child("persistentDisk"), &["pdName"]);
             }
-            "flexVolume" => drop(check::required(errors, source, &at, &["driver"])),
+            "flexVolume" => {
+                check::required(errors, source, &at, &["driver"]);
+            }
             "iscsi" => {
                 for field in ["targetPortal", "iqn"] {
                     check::required(errors, source, &at, &[field]);

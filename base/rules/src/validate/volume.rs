@@ -85,11 +85,8 @@ fn sources(volume: &Value, pod: &str, at: &FieldPath, errors: &mut ErrorList) {
 fn source_of(kind: &str, source: &Value, whose: (&str, &str, &FieldPath), at: &FieldPath, errors: &mut ErrorList) {
     let (name, pod, named) = whose;
     match kind {
-        "emptyDir" => {
-            if let Some(limit) = get(source, &["sizeLimit"]).and_then(Value::as_str).filter(|l| l.starts_with('-')) {
-                errors.forbidden(at.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
-                let _ = limit;
-            }
+        "emptyDir" if text(source, &["sizeLimit"]).starts_with('-') => {
+            errors.forbidden(at.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
         }
         "hostPath" => host_path(source, at, errors),
         "secret" => {
@@ -224,10 +221,8 @@ fn file_path(errors: &mut ErrorList, path: &str, at: &FieldPath) {
 }
 
 fn downward(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    for (i, item) in items(source, &["items"]).iter().enumerate() {
-        let at = at.clone();
-        let _ = i;
-        if check::required(errors, item, &at, &["path"]) {
+    for item in items(source, &["items"]) {
+        if check::required(errors, item, at, &["path"]) {
             file_path(errors, text(item, &["path"]), &at.child("path"));
         }
         match (get(item, &["fieldRef"]), get(item, &["resourceFieldRef"])) {
@@ -253,7 +248,7 @@ fn downward(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
             }
             (None, None) => errors.required(at.child("fieldRef"), "one of fieldRef and resourceFieldRef is required"),
         }
-        mode(item, "mode", &at, errors);
+        mode(item, "mode", at, errors);
     }
 }
 
@@ -344,11 +339,11 @@ pub fn mounts(container: &Value, volumes: &[Value], at: &FieldPath, errors: &mut
                 );
             }
         }
-        if let Some(given) = get(mount, &["recursiveReadOnly"]).and_then(Value::as_str) {
-            if !matches!(given, "Disabled" | "Enabled" | "IfPossible") {
-                let at = FieldPath::new(at.to_string().rsplit_once('[').map_or("", |(head, _)| head));
-                errors.not_supported(at.child("recursiveReadOnly"), given, &["Disabled", "Enabled", "IfPossible"]);
-            }
+        if let Some(given) = get(mount, &["recursiveReadOnly"]).and_then(Value::as_str)
+            && !matches!(given, "Disabled" | "Enabled" | "IfPossible")
+        {
+            let at = FieldPath::new(at.to_string().rsplit_once('[').map_or("", |(head, _)| head));
+            errors.not_supported(at.child("recursiveReadOnly"), given, &["Disabled", "Enabled", "IfPossible"]);
         }
     }
     let claims = |name: &str| {

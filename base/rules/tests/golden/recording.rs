@@ -48,13 +48,13 @@ pub fn steps(group: &str) -> Vec<Step> {
 pub fn row<'a>(tables: &'a Tables, path: &str) -> Option<(&'a Row, String, Vec<String>)> {
     let path = path.split('?').next().unwrap();
     let mut words: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let (group, version) = match words.first()? {
-        &"api" => {
+    let (group, version) = match *words.first()? {
+        "api" => {
             let version = words.get(1)?.to_string();
             words.drain(..2);
             (String::new(), version)
         }
-        &"apis" => {
+        "apis" => {
             let (group, version) = (words.get(1)?.to_string(), words.get(2)?.to_string());
             words.drain(..3);
             (group, version)

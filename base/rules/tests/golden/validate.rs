@@ -135,13 +135,12 @@ fn changes_that_a_stock_server_refuses_are_refused_for_the_same_fields() {
                 matches!(s.method.as_str(), "PUT" | "PATCH") && !s.content_type.contains("apply") && !s.path.ends_with("/scale");
             let by_field = s.status == 200 || (s.status == 422 && s.want["details"]["causes"].is_array());
             let by_version = s.want["message"].as_str().unwrap_or("").contains("metadata.resourceVersion");
-            if let (true, true, false, Some(old)) = (is_change, by_field, by_version, last.object.clone()) {
-                if let (Some((row, ..)), Some(Ok((new, part)))) =
+            if let (true, true, false, Some(old)) = (is_change, by_field, by_version, last.object.clone())
+                && let (Some((row, ..)), Some(Ok((new, part)))) =
                     (row(&tables, &s.path), changed(&tables, &s.path, &s.content_type, &s.body, &old))
-                {
-                    let part = part.as_part();
-                    compare(&s, &validate_update(&tables, row, &new, &old, part), &mut count, &mut misses);
-                }
+            {
+                let part = part.as_part();
+                compare(&s, &validate_update(&tables, row, &new, &old, part), &mut count, &mut misses);
             }
             last.leave(&s);
         }
