@@ -108,10 +108,11 @@ pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part:
             }
             return Err(Refusal::not_found(read::about(row, &name)));
         };
-        if revision.is_empty() && !strategy.unconditional_update {
+        if revision.is_empty() && !strategy.unconditional_update && text(&object, "uid").is_empty() {
             let field = FieldPath::new("metadata").child("resourceVersion");
             let error = FieldError::new(field, Wrong::Invalid, 0, "must be specified for an update");
-            return Err(Refusal::invalid_field(kind_about(row, &name), error));
+            // The stock text names the resource here, not the kind.
+            return Err(Refusal::invalid_field(read::about(row, &name), error));
         }
         match replace(server, call, row, &stored_row, &entry, object.clone(), part, dry_run).await {
             Ok(new) => return answer(server, call, row, 200, new),
@@ -255,7 +256,7 @@ pub fn now(server: &Server) -> String {
 
 /// For Invalid: it names the kind.
 pub fn kind_about<'a>(row: &'a Row, name: &'a str) -> About<'a> {
-    About { group: &row.gvk.group, resource: &row.gvk.kind, name }
+    About { group: read::error_group(row), resource: &row.gvk.kind, name }
 }
 
 /// The object's namespace must be the path's, or be left out.

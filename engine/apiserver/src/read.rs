@@ -42,6 +42,11 @@ fn is_segment(text: &str) -> bool {
     !matches!(text, "." | "..") && !text.contains(|c: char| matches!(c, '/' | '%') || c.is_control())
 }
 
+/// What is invalid is so in the group in which its kind is kept: an Event of events.k8s.io is one of the core.
+pub fn error_group(row: &Row) -> &str {
+    row.storage.as_ref().map_or(&row.gvr.group, |storage| &storage.version.group)
+}
+
 /// The row's name in errors.
 pub fn about<'a>(row: &'a Row, name: &'a str) -> About<'a> {
     About { group: &row.gvr.group, resource: &row.gvr.resource, name }

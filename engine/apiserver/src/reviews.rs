@@ -1,7 +1,10 @@
 //! Kinds that are only answered: token and access reviews.
 use std::sync::Arc;
 
-use irori_api::row::Row;
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    row::Row,
+};
 use irori_http::Response;
 use irori_rules::tree;
 use serde_json::{Value, json};
@@ -13,7 +16,7 @@ use crate::{
     decode,
     identity::UserInfo,
     negotiate::{self, Shape},
-    refusal::{Answered, Refusal},
+    refusal::{About, Answered, Refusal},
     respond,
     server::Server,
     sub,
@@ -21,7 +24,7 @@ use crate::{
 
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
     decode::dry_run(call)?;
-    if negotiate::wanted(call)?.shape != Shape::Itself {
+    if negotiate::wanted(call)?.shape == Shape::Table {
         return Err(Refusal::not_acceptable(&negotiate::ALL_FORMS)); // a review has no table
     }
     let mut review = decode::object(server, call, row).await?;
@@ -29,6 +32,9 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let errors = irori_rules::validate_create(&server.tables, row, &review);
     if !errors.is_empty() {
         return Err(Refusal::invalid(crate::change::kind_about(row, ""), &errors));
+    }
+    if row.gvk.kind.ends_with("SubjectAccessReview") {
+        check_access_review(row, &review)?;
     }
     match row.gvk.kind.as_str() {
         "TokenReview" => token(server, &mut review).await?,
@@ -58,6 +64,37 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         other => return Err(Refusal::not_implemented(other)),
     }
     respond::object(server, call, row, 201, review)
+}
+
+/// What an access review must and must not say; it is no object, so its metadata stays empty.
+fn check_access_review(row: &Row, review: &Value) -> Answered<()> {
+    let mut errors = ErrorList::default();
+    let spec = FieldPath::new("spec");
+    let (resource, path) = (tree::get(review, &["spec", "resourceAttributes"]), tree::get(review, &["spec", "nonResourceAttributes"]));
+    match (resource, path) {
+        (Some(_), Some(path)) => {
+            let shown = json!({"Path": tree::text(path, &["path"]), "Verb": tree::text(path, &["verb"])});
+            errors.invalid(spec.child("nonResourceAttributes"), shown, "cannot be specified in combination with resourceAttributes");
+        }
+        (None, None) => {
+            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            errors.invalid(spec.child("resourceAttributes"), Value::Null, why);
+        }
+        _ => {}
+    }
+    let own = row.gvk.kind.starts_with("Self");
+    if !own && tree::text(review, &["spec", "user"]).is_empty() && tree::items(review, &["spec", "groups"]).is_empty() {
+        errors.invalid(spec.child("user"), "", "at least one of user or group must be specified");
+    }
+    let metadata = tree::map(review, &["metadata"]);
+    let allowed = |field: &str| field == "managedFields" || (row.namespaced && field == "namespace");
+    if let Some(metadata) = metadata.filter(|m| m.keys().any(|field| !allowed(field))) {
+        errors.invalid(FieldPath::new("metadata"), Value::Object(metadata.clone()), "must be empty");
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::invalid(About { group: &row.gvk.group, resource: "", name: "" }, &errors))
 }
 
 async fn token(server: &Server, review: &mut Value) -> Answered<()> {
@@ -136,11 +173,8 @@ fn rules(server: &Server, user: &UserInfo, review: &mut Value) -> Answered<()> {
         return Err(Refusal::bad_request("no namespace on request"));
     }
     let mut rules = server.rbac.with(|book| book.rules_for(user, &namespace));
-    if user.in_group(crate::identity::MASTERS) {
-        let star = || vec!["*".to_owned()];
-        rules.push(Rule { verbs: star(), groups: star(), resources: star(), ..Rule::default() });
-        rules.push(Rule { verbs: star(), paths: star(), ..Rule::default() });
-    }
+    rules.sort();
+    rules.dedup();
     let of = |paths: bool| -> Vec<Value> {
         rules.iter().filter(|r| r.paths.is_empty() != paths).map(Rule::to_json).collect()
     };
