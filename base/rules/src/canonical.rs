@@ -2,8 +2,9 @@
 //!
 //! Upstream's objects pass through typed structs, so an optional field of a plain type that holds its zero is not written,
 //! while one that is a pointer is; a struct held by value is always written, and so is a required field. The schema tells
-//! most of it (`default: {}` marks a struct by value); which scalars are pointers is told by the tables of this module.
-use irori_api::schema::{Schemas, Shape, StringFormat, Type, TypeRef};
+//! most of it: `default: {}` marks a struct by value, the protobuf field which scalars are pointers. The few fields that it cannot
+//! tell are named below.
+use irori_api::schema::{Field, Schemas, Shape, StringFormat, Type, TypeRef};
 use serde_json::{Map, Value};
 
 use crate::decode::DEPTH_MAX;
@@ -55,7 +56,7 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
             }
             Some(value) => {
                 walk(schemas, &field.of, value, depth + 1);
-                if builtin && !always_written(short, name, field) && dropped(schemas, &of.name, short, name, &field.of, value) {
+                if builtin && !always_written(short, name, field) && dropped(schemas, field, value) {
                     fields.remove(name);
                 }
             }
@@ -64,7 +65,7 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
 }
 
 /// What is written for a field that nobody set; `None` for nothing.
-fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &irori_api::schema::Field) -> Option<Value> {
+fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &Field) -> Option<Value> {
     if written_as_null(&of.name, short, name) {
         return Some(Value::Null);
     }
@@ -93,7 +94,7 @@ fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &irori_a
 }
 
 /// Whether the field has no omitempty: required ones, and those whose zero the schema names as default.
-fn always_written(short: &str, name: &str, field: &irori_api::schema::Field) -> bool {
+fn always_written(short: &str, name: &str, field: &Field) -> bool {
     field.required
         || field.default.as_ref().is_some_and(is_zero)
             && !matches!(
@@ -117,19 +118,19 @@ fn always_written(short: &str, name: &str, field: &irori_api::schema::Field) -> 
 }
 
 /// Whether a set, optional field is not written.
-fn dropped(schemas: &Schemas, owner: &str, short: &str, name: &str, of: &TypeRef, value: &Value) -> bool {
+fn dropped(schemas: &Schemas, field: &Field, value: &Value) -> bool {
+    let pointer = field.protobuf.as_ref().is_some_and(|p| p.pointer);
+    let shape = schemas.resolve(&field.of).map(|t| &t.shape);
     match value {
         Value::Array(items) => items.is_empty(),
-        Value::Object(fields) if fields.is_empty() => {
-            matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Map { .. }))
-        }
-        Value::String(text) => match schemas.resolve(of).map(|t| &t.shape) {
-            Some(Shape::String { format: Some(StringFormat::Byte), .. }) => text.is_empty(),
-            Some(Shape::String { .. }) => text.is_empty() && !string_pointer(owner, short, name),
+        Value::Object(fields) => fields.is_empty() && matches!(shape, Some(Shape::Map { .. })),
+        Value::String(text) if text.is_empty() => match shape {
+            Some(Shape::String { format: Some(StringFormat::Byte), .. }) => true,
+            Some(Shape::String { .. }) => !pointer,
             _ => false,
         },
-        Value::Number(n) => n.as_i64() == Some(0) && plain_number(short, name),
-        Value::Bool(false) => plain_bool(short, name),
+        Value::Number(n) => !pointer && n.as_i64() == Some(0) && matches!(shape, Some(Shape::Integer { .. } | Shape::Number)),
+        Value::Bool(false) => !pointer,
         _ => false,
     }
 }
@@ -144,7 +145,7 @@ fn is_zero(value: &Value) -> bool {
 }
 
 /// Lists that are written even when nobody set them: as null, also where an empty one was given.
-fn null_when_empty(owner: &str, short: &str, name: &str, field: &irori_api::schema::Field) -> bool {
+fn null_when_empty(owner: &str, short: &str, name: &str, field: &Field) -> bool {
     (field.required && !omitted_though_required(short, name)) || written_as_null(owner, short, name)
 }
 
@@ -184,144 +185,4 @@ fn written_as_null(owner: &str, short: &str, name: &str) -> bool {
 /// Fields that the schema requires and that are written only when set.
 fn omitted_though_required(short: &str, name: &str) -> bool {
     matches!((short, name), ("LocalObjectReference", "name"))
-}
-
-/// Numbers that are no pointers: their zero is not written.
-fn plain_number(short: &str, name: &str) -> bool {
-    matches!(
-        (short, name),
-        (
-            "DaemonSetSpec" | "DeploymentSpec" | "ReplicaSetSpec" | "StatefulSetSpec" | "ReplicationControllerSpec",
-            "minReadySeconds"
-        ) | ("DaemonSetStatus", "numberAvailable" | "numberUnavailable" | "updatedNumberScheduled")
-            | (
-                "DeploymentStatus",
-                "availableReplicas" | "readyReplicas" | "replicas" | "unavailableReplicas" | "updatedReplicas"
-            )
-            | (
-                "ReplicaSetStatus" | "ReplicationControllerStatus",
-                "availableReplicas" | "fullyLabeledReplicas" | "readyReplicas"
-            )
-            | ("StatefulSetStatus", "currentReplicas" | "readyReplicas" | "updatedReplicas")
-            | (
-                "DaemonSetStatus"
-                    | "DeploymentStatus"
-                    | "ReplicaSetStatus"
-                    | "ReplicationControllerStatus"
-                    | "StatefulSetStatus"
-                    | "PodDisruptionBudgetStatus"
-                    | "PodCondition"
-                    | "PodStatus"
-                    | "Condition"
-                    | "ValidatingAdmissionPolicyStatus"
-                    | "CustomResourceDefinitionCondition"
-                    | "CustomResourceDefinitionStatus",
-                "observedGeneration"
-            )
-            | ("HorizontalPodAutoscalerStatus", "currentReplicas")
-            | ("JobStatus", "active" | "failed" | "succeeded")
-            | ("AWSElasticBlockStoreVolumeSource" | "GCEPersistentDiskVolumeSource", "partition")
-            | ("ContainerImage", "sizeBytes")
-            | ("ContainerPort", "hostPort")
-            | ("ContainerStateTerminated", "signal")
-            | ("Event" | "EventSeries", "count")
-            | ("Event", "deprecatedCount")
-            | ("Probe", "failureThreshold" | "initialDelaySeconds" | "periodSeconds" | "successThreshold" | "timeoutSeconds")
-            | ("ServicePort", "nodePort")
-            | ("ServiceSpec", "healthCheckNodePort")
-            | ("ServiceBackendPort", "number")
-            | ("CustomResourceColumnDefinition", "priority")
-            | ("Status", "code")
-            | ("StatusDetails", "retryAfterSeconds")
-            | ("ObjectMeta", "generation")
-            | ("DeviceSubRequest" | "ExactDeviceRequest", "count")
-            | ("ScaleSpec" | "ScaleStatus", "replicas")
-            | ("Scale", "replicas")
-    ) && (short != "ScaleStatus")
-}
-
-/// Booleans that are no pointers: `false` is not written.
-fn plain_bool(short: &str, name: &str) -> bool {
-    match (short, name) {
-        ("AzureDiskVolumeSource" | "CSIVolumeSource", "readOnly") => false,
-        (_, "readOnly") => true,
-        _ => matches!(
-            (short, name),
-            ("Container" | "EphemeralContainer", "stdin" | "stdinOnce" | "tty")
-                | ("PodSpec", "hostIPC" | "hostNetwork" | "hostPID")
-                | ("ServiceSpec", "publishNotReadyAddresses")
-                | ("ISCSIVolumeSource" | "ISCSIPersistentVolumeSource", "chapAuthDiscovery" | "chapAuthSession")
-                | ("ScaleIOVolumeSource" | "ScaleIOPersistentVolumeSource", "sslEnabled")
-                | ("NodeSpec", "unschedulable")
-                | ("TokenReviewStatus", "authenticated")
-                | ("SubjectAccessReviewStatus", "denied")
-                | ("DeploymentSpec", "paused")
-                | ("PriorityClass", "globalDefault")
-                | ("ResourcePolicyRule", "clusterScope")
-                | (
-                    "JSONSchemaProps",
-                    "exclusiveMaximum"
-                        | "exclusiveMinimum"
-                        | "nullable"
-                        | "uniqueItems"
-                        | "x-kubernetes-embedded-resource"
-                        | "x-kubernetes-int-or-string"
-                )
-                | ("CustomResourceDefinitionVersion", "deprecated")
-                | ("CustomResourceDefinitionSpec", "preserveUnknownFields")
-                | ("APIServiceSpec", "insecureSkipTLSVerify")
-                | ("CSIDriverSpec", "preventPodSchedulingIfMissing")
-        ),
-    }
-}
-
-/// Strings that are pointers: an empty one is written.
-fn string_pointer(owner: &str, short: &str, name: &str) -> bool {
-    match (short, name) {
-        ("EndpointPort", "name" | "protocol") => owner.contains(".discovery."),
-        ("ServiceReference", "path") => true,
-        (_, "appProtocol" | "volumeAttributesClassName" | "mountPropagation" | "recursiveReadOnly" | "volumeMode") => true,
-        ("ServiceSpec", "loadBalancerClass" | "internalTrafficPolicy" | "ipFamilyPolicy" | "trafficDistribution") => true,
-        ("PersistentVolumeClaimSpec", "storageClassName") => true,
-        ("PersistentVolumeClaimStatus", "currentVolumeAttributesClassName") => true,
-        ("PodSpec", "runtimeClassName" | "preemptionPolicy" | "hostnameOverride") => true,
-        ("HostPathVolumeSource", "type") => true,
-        ("EndpointAddress", "nodeName") | ("Endpoint", "hostname" | "nodeName" | "zone") => true,
-        ("IngressSpec", "ingressClassName") | ("HTTPIngressPath", "pathType") | ("NetworkPolicyPort", "protocol") => true,
-        ("IngressClassParametersReference", "apiGroup" | "scope" | "namespace") => true,
-        ("TypedLocalObjectReference" | "TypedObjectReference", "apiGroup" | "namespace") => true,
-        ("LeaseSpec", "holderIdentity" | "strategy" | "preferredHolder") => true,
-        ("SecurityContext", "procMount") => true,
-        ("PodSecurityContext", "fsGroupChangePolicy" | "supplementalGroupsPolicy" | "seLinuxChangePolicy") => true,
-        ("Container" | "EphemeralContainer", "restartPolicy") => true,
-        ("WindowsSecurityContextOptions", _) => true,
-        ("SeccompProfile" | "AppArmorProfile", "localhostProfile") => true,
-        ("TopologySpreadConstraint", "nodeAffinityPolicy" | "nodeTaintsPolicy") => true,
-        ("GRPCAction", "service") | ("PodDNSConfigOption", "value") => true,
-        ("PodResourceClaim", "resourceClaimName" | "resourceClaimTemplateName")
-        | ("PodResourceClaimStatus", "resourceClaimName") => true,
-        ("CSIVolumeSource", "fsType") | ("AzureDiskVolumeSource", "cachingMode" | "fsType" | "kind") => true,
-        ("AzureFilePersistentVolumeSource", "secretNamespace") => true,
-        ("StorageClass", "reclaimPolicy" | "volumeBindingMode") | ("CSIDriverSpec", "fsGroupPolicy") => true,
-        ("VolumeAttachmentSource", "persistentVolumeName") => true,
-        ("PodDisruptionBudgetSpec", "unhealthyPodEvictionPolicy") => true,
-        ("JobSpec", "completionMode" | "podReplacementPolicy" | "managedBy") => true,
-        ("PodFailurePolicyOnExitCodesRequirement", "containerName")
-        | ("SuccessPolicyRule", "succeededIndexes")
-        | ("JobStatus", "failedIndexes") => true,
-        ("CronJobSpec", "timeZone") | ("HPAScalingRules", "selectPolicy") => true,
-        ("MutatingWebhook" | "ValidatingWebhook", "failurePolicy" | "matchPolicy" | "sideEffects" | "reinvocationPolicy") => true,
-        ("RuleWithOperations" | "NamedRuleWithOperations", "scope") | ("WebhookClientConfig", "url") => true,
-        ("ValidatingAdmissionPolicySpec" | "MutatingAdmissionPolicySpec", "failurePolicy")
-        | ("MatchResources", "matchPolicy") => true,
-        ("Validation" | "ValidationRule", "reason") | ("ParamRef", "parameterNotFoundAction") => true,
-        ("PriorityClass", "preemptionPolicy") => true,
-        ("DeviceAttribute", "string" | "version") | ("Device" | "ResourceSliceSpec", "nodeName") => true,
-        ("ClusterTrustBundleProjection", "name" | "signerName") => true,
-        ("LoadBalancerIngress", "ipMode") | ("PortStatus" | "IngressPortStatus", "error") => true,
-        ("DeleteOptions", "propagationPolicy") | ("Preconditions", "uid" | "resourceVersion") => true,
-        ("CustomResourceSubresourceScale", "labelSelectorPath") => true,
-        ("JSONSchemaProps", "$ref" | "x-kubernetes-list-type" | "x-kubernetes-map-type") => true,
-        _ => false,
-    }
 }
