@@ -165,13 +165,13 @@ pub struct Resources {
     pub cpu_request_millis: u64,
     pub cpu_limit_millis: Option<u64>,
     pub memory_limit_bytes: Option<u64>,
-    /// Tasks in the pod or container.
+    /// Tasks of the pod. Sandboxes only: containers share their pod's limit.
     pub pids_limit: Option<u64>,
     /// Containers only; -1000…1000.
     pub oom_score_adj: i32,
 }
 
-/// A pod's sandbox. The runtime makes the pod's cgroup under the parent of its class and puts the limits of `resources` on it.
+/// A pod's sandbox. With the machine's network the hostname is the machine's. The runtime makes the pod's cgroup under the parent of its class and puts the limits of `resources` on it.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
     pub pod: PodRef,
@@ -511,7 +511,7 @@ pub trait Runtime: Send + Sync + 'static {
     async fn version(&self) -> Result<RuntimeVersion>;
     async fn status(&self) -> Result<RuntimeStatus>;
 
-    /// Returns the sandbox of this pod and attempt, started if it is not there.
+    /// Returns the sandbox of this pod and attempt, started if it is not there. One that is there may have ended: take the next attempt then.
     async fn ensure_sandbox(&self, config: &SandboxConfig) -> Result<SandboxId>;
     /// Kills what runs in it and takes its network away.
     async fn stop_sandbox(&self, id: &SandboxId) -> Result<()>;

@@ -98,8 +98,9 @@ impl Events {
         stream::once(async { RuntimeEvent::Relist }).chain(later).boxed()
     }
 
-    /// Reads events until the connection is lost. Tells `Relist` once the subscription stands.
-    pub(super) async fn follow(&self, rpc: &Rpc) -> Result<(), tonic::Status> {
+    /// Reads events until the connection is lost. Once the subscription stands it waits until what happened before has `settled`, and
+    /// tells `Relist`.
+    pub(super) async fn follow(&self, rpc: &Rpc, settled: impl Future<Output = ()>) -> Result<(), tonic::Status> {
         let topics = ["/tasks/start", "/tasks/exit", "/tasks/oom", "/containers/delete", HELLO];
         let filters = topics.iter().map(|topic| format!("topic==\"{topic}\"")).collect();
         let path = "/containerd.services.events.v1.Events/Subscribe";
@@ -107,6 +108,7 @@ impl Events {
             answer = rpc.subscribe::<_, engine::Envelope>(path, engine::SubscribeRequest { filters }) => answer?,
             status = greet(rpc) => return Err(status),
         };
+        settled.await;
         self.publish(RuntimeEvent::Relist);
         while let Some(envelope) = envelopes.message().await? {
             if let Some(event) = decode(envelope) {

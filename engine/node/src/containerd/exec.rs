@@ -150,13 +150,15 @@ impl Machine {
         let target = Target { rpc: self.rpc.clone(), container: id.0.clone(), exec: uuid::Uuid::new_v4().simple().to_string() };
         let pipes =
             Pipes::new(self.pipes_dir().join(format!("{id}.{}", target.exec))).map_err(|source| failure("make pipes", source))?;
-        let make = |wanted: bool, name: &str| if wanted { pipes.make(name) } else { Ok(String::new()) };
+        // The shim wants all outputs or none, and takes a file where nobody reads.
+        let unread = if request.tty { "" } else { "/dev/null" };
+        let make = |wanted: bool, name: &str, unread: &str| if wanted { pipes.make(name) } else { Ok(unread.to_owned()) };
         let with_stderr = request.stderr && !request.tty;
         let exec = engine::ExecProcessRequest {
             container_id: id.0.clone(),
-            stdin: make(request.stdin, "stdin").map_err(|source| failure("make pipes", source))?,
-            stdout: make(request.stdout, "stdout").map_err(|source| failure("make pipes", source))?,
-            stderr: make(with_stderr, "stderr").map_err(|source| failure("make pipes", source))?,
+            stdin: make(request.stdin, "stdin", "").map_err(|source| failure("make pipes", source))?,
+            stdout: make(request.stdout, "stdout", unread).map_err(|source| failure("make pipes", source))?,
+            stderr: make(with_stderr, "stderr", unread).map_err(|source| failure("make pipes", source))?,
             terminal: request.tty,
             spec: Some(engine::Any { type_url: PROCESS_TYPE.to_owned(), value: process }),
             exec_id: target.exec.clone(),

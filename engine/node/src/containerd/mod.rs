@@ -37,7 +37,7 @@ pub use config::PAUSE_IMAGE;
 use daemon::Daemon;
 use events::Events;
 use rpc::{Rpc, USUAL, failed};
-use wire::cri;
+use wire::{cri, engine};
 
 use crate::{
     cgroups::{CgroupError, Cgroups},
@@ -58,6 +58,10 @@ const STEADY: Duration = Duration::from_secs(60);
 const ANSWER: Backoff = Backoff { first: Duration::from_millis(5), max: Duration::from_millis(100) };
 /// Looks whether the last shims have ended, about ten seconds long.
 const DISMANTLE_ATTEMPTS: u32 = 100;
+/// Looks whether exits were noticed, about five seconds long.
+const SETTLE_ATTEMPTS: u32 = 50;
+/// The status of a task whose process has ended.
+const TASK_STOPPED: i32 = 3;
 /// A start that takes longer is given up.
 const START_MAX: Duration = Duration::from_secs(30);
 
@@ -192,8 +196,9 @@ impl Machine {
     async fn answers(&self) -> Result<(), StartError> {
         let deadline = tokio::time::Instant::now() + START_MAX;
         for attempt in 0.. {
-            let request = cri::VersionRequest::default();
-            let answer = self.rpc.call::<_, cri::VersionResponse>("/runtime.v1.RuntimeService/Version", request, USUAL).await;
+            // Unlike the version, a list is given only once the plugin has read what it had.
+            let request = cri::ListImagesRequest {};
+            let answer = self.rpc.call::<_, cri::ListImagesResponse>("/runtime.v1.ImageService/ListImages", request, USUAL).await;
             let Err(status) = answer else { break };
             let daemon = self.daemon.lock().await;
             // An engine that answers without that service will never have it.
@@ -213,7 +218,7 @@ impl Machine {
         let mut failures = 0;
         while !shutdown.started() {
             let since = tokio::time::Instant::now();
-            let Some(ended) = shutdown.guard(self.events.follow(&self.rpc)).await else { break };
+            let Some(ended) = shutdown.guard(self.events.follow(&self.rpc, self.settled())).await else { break };
             let why = ended.err().map_or_else(|| "the stream ended".to_owned(), |status| status.message().to_owned());
             tracing::info!("containerd's events ended: {why}");
             failures = if since.elapsed() > STEADY { 0 } else { failures + 1 };
@@ -232,6 +237,30 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the CRI plugin knows of every exit that came before: an event that was missed is not told again.
+    async fn settled(&self) {
+        for attempt in 0..SETTLE_ATTEMPTS {
+            match self.has_unnoticed_exits().await {
+                Ok(false) => return,
+                Ok(true) => tokio::time::sleep(ANSWER.wait(attempt)).await,
+                // The connection is lost again; the subscription will say so.
+                Err(error) => return tracing::debug!("look for exits that were missed: {error}"),
+            }
+        }
+        tracing::warn!("containerd's CRI plugin shows containers as running that have no running task");
+    }
+
+    async fn has_unnoticed_exits(&self) -> Result<bool> {
+        let path = "/containerd.services.tasks.v1.Tasks/List";
+        let answer = self.rpc.call::<_, engine::ListTasksResponse>(path, engine::ListTasksRequest {}, USUAL).await;
+        let tasks = answer.map_err(|status| failed("list tasks", "", &status))?.tasks;
+        let alive: std::collections::HashSet<String> =
+            tasks.into_iter().filter(|task| task.status != TASK_STOPPED).map(|task| task.id).collect();
+        let containers = self.list_containers(containers::everything()).await?;
+        let mut running = containers.iter().filter(|container| container.state == crate::runtime::ContainerState::Running);
+        Ok(running.any(|container| !alive.contains(&container.id.0)))
     }
 
     /// Rotation goes on for containers that were started by a former process.

@@ -32,6 +32,15 @@ async fn the_end_of_stdin_ends_cat_and_streams_and_exit_codes_are_kept_apart() {
 
         let output = host.exec(&id, "echo $GREETING; echo no >&2; exit 3").await;
         assert_eq!((output.exit_code, &output.stdout[..], &output.stderr[..]), (3, &b"hello\n"[..], &b"no\n"[..]));
+        for (stdout, stderr) in [(true, false), (false, true), (false, false)] {
+            let request = ExecRequest { stdin: false, stdout, stderr, ..shell("echo out; echo err >&2; exit 8") };
+            let session = host.machine.exec(&id, request).await.expect("exec");
+            assert_eq!((session.stdout.is_some(), session.stderr.is_some()), (stdout, stderr));
+            if let Some(stream) = session.stdout.or(session.stderr) {
+                assert_eq!(text(Some(stream)).await, if stdout { "out\n" } else { "err\n" });
+            }
+            assert_eq!(session.process.wait().await.expect("exit"), 8);
+        }
         let missing = host.machine.exec_sync(&id, &["/no/such".to_owned()], LONG).await;
         assert!(matches!(&missing, Err(RuntimeError::Invalid { message }) if message.contains("no such file")), "{missing:?}");
         let gone = host.machine.exec_sync(&"0".repeat(64).into(), &["true".to_owned()], LONG).await;

@@ -188,7 +188,10 @@ impl Host {
                 }
             }
         };
-        tokio::time::timeout(LONG, wait).await.expect("it ends in time")
+        match tokio::time::timeout(LONG, wait).await {
+            Ok(status) => status,
+            Err(_) => panic!("it does not end: {:?}", self.machine.container(id).await),
+        }
     }
 
     pub async fn exec(&self, id: &ContainerId, text: &str) -> ExecOutput {

@@ -8,6 +8,8 @@ use nix::{
     unistd::Pid,
 };
 
+use tokio::io::AsyncReadExt;
+
 use super::fixture::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +40,13 @@ async fn a_killed_containerd_comes_back_and_nothing_that_happened_meanwhile_is_l
         let sandbox = host.sandbox(&other).await;
         let ends = host.run(&other, &sandbox, &script(&image, "read line < /data/gate; exit 9")).await;
         let started = host.machine.container(&stays).await.expect("status").started_at;
+        // A command that runs over the restart goes on, and its exit code is told.
+        let request = ExecRequest {
+            command: ["/bin/busybox", "sh", "-c", "yes | head -c 30000000; exit 7"].map(str::to_owned).to_vec(),
+            stdout: true,
+            ..Default::default()
+        };
+        let mut session = host.machine.exec(&stays, request).await.expect("exec");
         let mut events = host.machine.events();
         assert_eq!(events.next().await, Some(RuntimeEvent::Relist));
         let first = host.pid_of_containerd();
@@ -47,6 +56,9 @@ async fn a_killed_containerd_comes_back_and_nothing_that_happened_meanwhile_is_l
         assert_ne!(host.pid_of_containerd(), first);
         let status = host.machine.container(&stays).await.expect("status");
         assert_eq!((status.state, status.started_at), (ContainerState::Running, started));
+        let mut output = Vec::new();
+        session.stdout.take().expect("asked for").read_to_end(&mut output).await.expect("readable");
+        assert_eq!((output.len(), session.process.wait().await.expect("exit")), (30_000_000, 7));
         assert_eq!(host.exec(&stays, "exit 6").await.exit_code, 6);
         assert!(matches!(host.ended(&ends).await.exit_code, Some(_)));
     })

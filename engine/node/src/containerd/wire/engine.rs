@@ -127,6 +127,17 @@ pub struct GetContainerResponse {
     #[prost(message, optional, tag = "1")] pub container: Option<Container>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTasksRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Process {
+    #[prost(string, tag = "2")] pub id: String,
+    #[prost(int32, tag = "4")] pub status: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTasksResponse {
+    #[prost(message, repeated, tag = "1")] pub tasks: Vec<Process>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExecProcessRequest {
     #[prost(string, tag = "1")] pub container_id: String,
     #[prost(string, tag = "2")] pub stdin: String,
