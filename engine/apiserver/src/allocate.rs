@@ -29,9 +29,14 @@ struct Held {
     ports: Vec<u16>,
 }
 
+/// Whether objects of the kind allocate anything.
+pub fn concerns(row: &Row) -> bool {
+    row.gvk.kind == "Service" && row.gvk.group.is_empty()
+}
+
 /// Fills in what a Service still needs, and says which keys the commit takes and gives back. Other kinds need nothing.
 pub async fn plan(server: &Server, row: &Row, old: Option<&Value>, mut new: Option<&mut Value>) -> Answered<Vec<Write>> {
-    if row.gvk.kind != "Service" || !row.gvk.group.is_empty() {
+    if !concerns(row) {
         return Ok(Vec::new());
     }
     let before = old.map(held).unwrap_or_default();
@@ -142,7 +147,10 @@ fn families(server: &Server, service: &mut Value, old: Option<&Value>) -> Answer
             let index = wanted.iter().position(|w| w == strange).unwrap_or(0);
             let field = FieldPath::new("spec").child("ipFamilies").index(index);
             let error = FieldError::new(field, Wrong::Invalid, strange.clone(), "not configured on this cluster");
-            return Err(Refusal::invalid_field(About { group: "", resource: "Service", name: change::text(service, "name") }, error));
+            return Err(Refusal::invalid_field(
+                About { group: "", resource: "Service", name: change::text(service, "name") },
+                error,
+            ));
         }
         let count = match policy.as_str() {
             "RequireDualStack" if cluster.len() < 2 => {
@@ -195,7 +203,8 @@ async fn addresses(server: &Server, service: &mut Value, before: &Held) -> Answe
             }
             None => {
                 // An address of this family that the Service already has stays.
-                let kept = before.addresses.iter().find(|a| a.parse::<IpAddr>().is_ok_and(|a| a.is_ipv4() == cidr.address.is_ipv4()));
+                let kept =
+                    before.addresses.iter().find(|a| a.parse::<IpAddr>().is_ok_and(|a| a.is_ipv4() == cidr.address.is_ipv4()));
                 out.push(match kept {
                     Some(address) => address.clone(),
                     None => free_address(server, cidr).await?,
@@ -208,7 +217,14 @@ async fn addresses(server: &Server, service: &mut Value, before: &Held) -> Answe
     Ok(())
 }
 
-async fn check_address(server: &Server, service: &Value, index: usize, address: &str, cidr: &Cidr, before: &Held) -> Answered<()> {
+async fn check_address(
+    server: &Server,
+    service: &Value,
+    index: usize,
+    address: &str,
+    cidr: &Cidr,
+    before: &Held,
+) -> Answered<()> {
     if before.addresses.iter().any(|a| a == address) {
         return Ok(());
     }

@@ -35,14 +35,20 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
 }
 
 /// The part of a creation behind decoding: also for PUT to a name that is new.
-pub async fn create_object(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, object: Value, dry_run: bool) -> Answered<Value> {
+pub async fn create_object(
+    server: &Arc<Server>,
+    call: &mut Call,
+    row: &Arc<Row>,
+    object: Value,
+    dry_run: bool,
+) -> Answered<Value> {
     let stored_row = server.stored_as(row);
-    let object = to_stored(server, row, &stored_row, object);
+    let mut object = to_stored(server, row, &stored_row, object);
     let generate = text(&object, "generateName").to_owned();
     let generated = text(&object, "name").is_empty() && !generate.is_empty();
     let tries = if generated { limits::GENERATED_NAME_TRIES_MAX } else { 1 };
     for attempt in 1..=tries {
-        let mut new = object.clone();
+        let mut new = if attempt == tries { std::mem::take(&mut object) } else { object.clone() };
         let birth = Birth {
             uid: uuid::Uuid::new_v4().to_string(),
             creation_timestamp: now(server),

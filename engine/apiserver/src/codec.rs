@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use irori_api::{
     codec::{CodecError, Limits, Read, json, protobuf, yaml},
-    row::{Column, Gvk},
+    row::{Column, Gvk, Row},
 };
 use serde_json::{Value, json};
 
@@ -47,6 +47,18 @@ fn unwritten(source: CodecError) -> Refusal {
         CodecError::NotCarried(_) | CodecError::UnknownKind { .. } => Refusal::not_acceptable(&ALL_FORMS[..2]),
         other => Refusal::internal(other),
     }
+}
+
+/// One item of a protobuf list.
+pub fn write_item(server: &Server, row: &Row, object: &Value) -> Answered<Vec<u8>> {
+    server.protobuf.write_bare(&row.gvk, object).map_err(unwritten)
+}
+
+/// A protobuf list of items that are written already.
+pub fn write_list(server: &Server, row: &Row, meta: &Value, items: &[Vec<u8>]) -> Answered<Bytes> {
+    let list = Gvk { kind: row.list_kind.clone(), ..row.gvk.clone() };
+    let items = items.iter().map(Vec::as_slice);
+    server.protobuf.write_list(&list, meta, items).map(Bytes::from).map_err(unwritten)
 }
 
 /// Writes one event of a watch.

@@ -10,9 +10,10 @@ use crate::{
     query::ListOptions,
     read,
     refusal::Answered,
-    respond, stored,
+    respond,
     select::Selection,
     server::Server,
+    stored,
 };
 
 /// DELETE of a collection; answers with what was chosen.

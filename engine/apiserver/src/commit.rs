@@ -4,7 +4,12 @@ use irori_rules::tree;
 use irori_store::{Durability, Entry, Expect, Key, Revision, StoreError, Write};
 use serde_json::Value;
 
-use crate::{allocate, authz, change, limits, read, refusal::{Answered, Refusal}, server::Server, stored};
+use crate::{
+    allocate, authz, change, limits, read,
+    refusal::{Answered, Refusal},
+    server::Server,
+    stored,
+};
 
 /// Why a commit did not happen.
 #[derive(Debug)]
@@ -23,9 +28,11 @@ impl From<Refusal> for Lost {
 /// Writes a new object, with what it allocates, in one commit; fills in its resourceVersion. `Race`: the name is taken.
 pub async fn create(server: &Server, row: &Row, new: &mut Value, dry_run: bool) -> Result<(), Lost> {
     let key: Key = read::key(row, change::text(new, "namespace"), change::text(new, "name"))?.into();
-    let unallocated = new.clone();
+    let unallocated = allocate::concerns(row).then(|| new.clone());
     for _ in 0..limits::CONFLICT_TRIES_MAX {
-        *new = unallocated.clone();
+        if let Some(fresh) = &unallocated {
+            new.clone_from(fresh);
+        }
         let mut writes = allocate::plan(server, row, None, Some(new)).await?;
         if dry_run {
             return match server.store.get(&key).await.map_err(Refusal::from)? {
@@ -45,9 +52,11 @@ pub async fn create(server: &Server, row: &Row, new: &mut Value, dry_run: bool) 
 
 /// Writes a changed object over `entry`; fills in its resourceVersion.
 pub async fn update(server: &Server, row: &Row, entry: &Entry, old: &Value, new: &mut Value, dry_run: bool) -> Result<(), Lost> {
-    let unallocated = new.clone();
+    let unallocated = allocate::concerns(row).then(|| new.clone());
     for _ in 0..limits::CONFLICT_TRIES_MAX {
-        *new = unallocated.clone();
+        if let Some(fresh) = &unallocated {
+            new.clone_from(fresh);
+        }
         let mut writes = allocate::plan(server, row, Some(old), Some(new)).await?;
         if dry_run {
             return Ok(());

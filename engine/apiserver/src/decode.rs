@@ -29,9 +29,7 @@ pub fn field_validation(call: &Call) -> Answered<FieldValidation> {
         None | Some("Warn") => Ok(FieldValidation::Warn),
         Some("Ignore") => Ok(FieldValidation::Ignore),
         Some("Strict") => Ok(FieldValidation::Strict),
-        Some(other) => {
-            Err(unsupported_option(call, "fieldValidation", other, &["Ignore", "Strict", "Warn"]))
-        }
+        Some(other) => Err(unsupported_option(call, "fieldValidation", other, &["Ignore", "Strict", "Warn"])),
     }
 }
 
@@ -87,7 +85,10 @@ pub async fn typed(server: &Server, call: &mut Call, gvk: &Gvk, of: &TypeRef) ->
     let form = negotiate::body_form(call)?;
     let bytes = body(call).await?;
     if bytes.is_empty() {
-        let message = format!("{} in version {:?} cannot be handled as a {}: unexpected end of JSON input", gvk.kind, gvk.version, gvk.kind);
+        let message = format!(
+            "{} in version {:?} cannot be handled as a {}: unexpected end of JSON input",
+            gvk.kind, gvk.version, gvk.kind
+        );
         return Err(Refusal::bad_request(message));
     }
     let parsed = codec::read(server, form, &bytes, Some(gvk))?;
@@ -95,7 +96,14 @@ pub async fn typed(server: &Server, call: &mut Call, gvk: &Gvk, of: &TypeRef) ->
 }
 
 /// Checks types, prunes, and answers unknown fields as `fieldValidation` says.
-pub fn finish(server: &Server, call: &mut Call, gvk: &Gvk, of: &TypeRef, value: Value, duplicates: Vec<String>) -> Answered<Value> {
+pub fn finish(
+    server: &Server,
+    call: &mut Call,
+    gvk: &Gvk,
+    of: &TypeRef,
+    value: Value,
+    duplicates: Vec<String>,
+) -> Answered<Value> {
     let validation = field_validation(call)?;
     let decoded = irori_rules::decode_type(&server.tables, &gvk.api_version(), &gvk.kind, of, value)
         .map_err(|e| Refusal::bad_request(e.message))?;

@@ -100,7 +100,8 @@ fn check_body(server: &Server, body: &Value) -> Answered<()> {
         fields.insert("apiVersion".into(), "v1".into());
         fields.insert("kind".into(), "DeleteOptions".into());
     }
-    irori_rules::decode_type(&server.tables, &gvk.api_version(), &gvk.kind, &of, body).map_err(|e| Refusal::bad_request(e.message))?;
+    irori_rules::decode_type(&server.tables, &gvk.api_version(), &gvk.kind, &of, body)
+        .map_err(|e| Refusal::bad_request(e.message))?;
     Ok(())
 }
 
@@ -123,9 +124,7 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let namespace = call.asked.namespace.clone();
     let deleted = delete_named(server, call, row, &namespace, &name, &options).await?;
     match deleted {
-        Deleted::Waiting(object) => {
-            respond::object(server, call, row, if options.accepted { 202 } else { 200 }, object)
-        }
+        Deleted::Waiting(object) => respond::object(server, call, row, if options.accepted { 202 } else { 200 }, object),
         Deleted::Gone(object) if returns_object(row) => respond::object(server, call, row, 200, object),
         Deleted::Gone(object) => {
             let status = Status::deleted(&row.gvr, &name, change::text(&object, "uid"));
@@ -139,8 +138,16 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
 fn returns_object(row: &Row) -> bool {
     matches!(
         (row.gvr.group.as_str(), row.gvr.resource.as_str()),
-        ("", "pods" | "podtemplates" | "services" | "serviceaccounts" | "persistentvolumes" | "persistentvolumeclaims" | "resourcequotas")
-            | ("storage.k8s.io", "csidrivers" | "csinodes" | "storageclasses" | "volumeattachments" | "volumeattributesclasses")
+        (
+            "",
+            "pods"
+                | "podtemplates"
+                | "services"
+                | "serviceaccounts"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "resourcequotas"
+        ) | ("storage.k8s.io", "csidrivers" | "csinodes" | "storageclasses" | "volumeattachments" | "volumeattributesclasses")
             | ("resource.k8s.io", _)
     )
 }
@@ -159,8 +166,7 @@ pub async fn delete_named(
         let entry = read::find(server, row, namespace, name).await?;
         let object = respond::tree(server, &stored_row, &entry)?;
         check_preconditions(row, &object, &entry, options)?;
-        let asked =
-            Attributes { operation: Operation::Delete, row: &stored_row, subresource: "", old: Some(&object) };
+        let asked = Attributes { operation: Operation::Delete, row: &stored_row, subresource: "", old: Some(&object) };
         admission::validate(server, call, &asked, &object).await?;
         match one(server, &stored_row, &entry, object, options).await {
             Ok(deleted) => return Ok(deleted),
@@ -228,7 +234,14 @@ async fn one(server: &Server, row: &Row, entry: &Entry, old: Value, options: &De
     Ok(Deleted::Gone(object))
 }
 
-async fn keep(server: &Server, row: &Row, entry: &Entry, old: &Value, mut object: Value, options: &DeleteOptions) -> Result<Deleted, Lost> {
+async fn keep(
+    server: &Server,
+    row: &Row,
+    entry: &Entry,
+    old: &Value,
+    mut object: Value,
+    options: &DeleteOptions,
+) -> Result<Deleted, Lost> {
     if object != *old {
         commit::update(server, row, entry, old, &mut object, options.dry_run).await?;
     }
@@ -237,7 +250,8 @@ async fn keep(server: &Server, row: &Row, entry: &Entry, old: &Value, mut object
 
 /// Sets when the object is to be gone.
 fn mark(server: &Server, object: &mut Value, grace_s: i64, first: bool) {
-    let end = server.clock.now().checked_add(irori_runtime::SignedDuration::from_secs(grace_s)).unwrap_or_else(|_| server.clock.now());
+    let end =
+        server.clock.now().checked_add(irori_runtime::SignedDuration::from_secs(grace_s)).unwrap_or_else(|_| server.clock.now());
     tree::set(object, &["metadata", "deletionTimestamp"], end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     tree::set(object, &["metadata", "deletionGracePeriodSeconds"], grace_s);
     if let (true, Some(generation)) = (first, tree::int(object, &["metadata", "generation"]).filter(|g| *g > 0)) {
@@ -261,7 +275,8 @@ fn finalizers(row: &Row, object: &Value, options: &DeleteOptions) -> Vec<Value> 
     let mut list: Vec<Value> = tree::items(object, &["metadata", "finalizers"]).to_vec();
     let has = |list: &[Value], name: &str| list.iter().any(|f| f == name);
     let policy = options.propagation.or_else(|| {
-        let by_default = matches!((row.gvr.group.as_str(), row.gvr.resource.as_str()), ("", "replicationcontrollers") | ("batch", "jobs"));
+        let by_default =
+            matches!((row.gvr.group.as_str(), row.gvr.resource.as_str()), ("", "replicationcontrollers") | ("batch", "jobs"));
         match () {
             () if has(&list, ORPHAN) => Some(Propagation::Orphan),
             () if has(&list, FOREGROUND) => Some(Propagation::Foreground),

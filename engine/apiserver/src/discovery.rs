@@ -45,7 +45,8 @@ fn nothing_here(call: &Call) -> Response {
 /// Discovery has a protobuf form too; the documents of OpenAPI have none here.
 fn document(server: &Server, call: &Call, document: Option<Value>) -> Answered<Response> {
     let Some(document) = document else { return Ok(nothing_here(call)) };
-    let wanted = negotiate::wanted(call).or_else(|refusal| if wants_aggregated_at_all(call) { Ok(negotiate::JSON) } else { Err(refusal) })?;
+    let wanted = negotiate::wanted(call)
+        .or_else(|refusal| if wants_aggregated_at_all(call) { Ok(negotiate::JSON) } else { Err(refusal) })?;
     match codec::write(server, wanted.form, &document) {
         Ok(body) => Ok(respond::bytes(call, 200, wanted.form.content_type(), body)),
         Err(_) => Ok(respond::bytes(call, 200, Form::Json.content_type(), document.to_string())),

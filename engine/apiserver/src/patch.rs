@@ -14,7 +14,8 @@ use crate::{
     server::Server,
 };
 
-const ACCEPTED: [&str; 3] = ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+const ACCEPTED: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
 /// A parsed patch.
 pub struct Patch {

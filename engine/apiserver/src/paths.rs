@@ -23,9 +23,7 @@ pub async fn answer(server: &Arc<Server>, call: &Call) -> Answered<Response> {
         "/healthz" | "/livez" | "/readyz" => health(server, call, path).await,
         "/version" => Ok(json_answer(call, &version())),
         "/metrics" => Ok(respond::bytes(call, 200, "text/plain; version=0.0.4", metrics(server).await?)),
-        "/openid/v1/jwks" => {
-            Ok(respond::bytes(call, 200, "application/jwk-set+json", server.trust.tokens().jwks().to_string()))
-        }
+        "/openid/v1/jwks" => Ok(respond::bytes(call, 200, "application/jwk-set+json", server.trust.tokens().jwks().to_string())),
         "/.well-known/openid-configuration" => Ok(json_answer(call, &openid(server))),
         "" => Ok(json_answer(call, &json!({"paths": roots(server)}))),
         _ => match path.strip_prefix("/healthz/").or(path.strip_prefix("/livez/")).or(path.strip_prefix("/readyz/")) {
@@ -110,7 +108,8 @@ async fn metrics(server: &Server) -> Answered<String> {
     out += "# TYPE apiserver_storage_revision gauge\n";
     out += &format!("apiserver_storage_revision {}\n", server.store.current().await?.0);
     out += "# TYPE apiserver_storage_objects gauge\n";
-    let mut prefixes: Vec<&str> = server.tables.rows.values().filter_map(|r| r.storage.as_ref()).map(|s| s.prefix.as_str()).collect();
+    let mut prefixes: Vec<&str> =
+        server.tables.rows.values().filter_map(|r| r.storage.as_ref()).map(|s| s.prefix.as_str()).collect();
     prefixes.sort_unstable();
     prefixes.dedup();
     for prefix in prefixes {
@@ -130,7 +129,8 @@ fn openid(server: &Server) -> Value {
 }
 
 fn roots(server: &Server) -> Vec<String> {
-    let mut paths = vec!["/.well-known/openid-configuration".to_owned(), "/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
+    let mut paths =
+        vec!["/.well-known/openid-configuration".to_owned(), "/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
     for group in server.tables.groups.iter().filter(|g| !g.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{v}", group.name)));

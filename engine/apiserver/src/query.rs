@@ -40,9 +40,9 @@ impl Query {
     pub fn number(&self, key: &str) -> Answered<Option<i64>> {
         match self.text(key) {
             None => Ok(None),
-            Some(v) => v.parse().map(Some).map_err(|_| {
-                Refusal::bad_request(format!("strconv.ParseInt: parsing {v:?}: invalid syntax"))
-            }),
+            Some(v) => {
+                v.parse().map(Some).map_err(|_| Refusal::bad_request(format!("strconv.ParseInt: parsing {v:?}: invalid syntax")))
+            }
         }
     }
 }
@@ -58,7 +58,8 @@ pub fn decode_segment(text: &str) -> String {
 }
 
 fn percent_decode(text: &str, plus: bool) -> String {
-    if !text.contains('%') && !(plus && text.contains('+')) {
+    let escaped = text.contains('%') || (plus && text.contains('+'));
+    if !escaped {
         return text.to_owned();
     }
     let bytes = text.as_bytes();
@@ -173,9 +174,14 @@ impl ListOptions {
     pub fn check_watch(&self) -> Answered<()> {
         match (self.initial_events, self.revision_match) {
             (None, Match::Unsaid) => Ok(()),
-            (None, _) => Err(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")),
+            (None, _) => Err(forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )),
             (Some(_), Match::NotOlderThan) => Ok(()),
-            (Some(_), _) => Err(forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")),
+            (Some(_), _) => {
+                Err(forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+            }
         }
     }
 }

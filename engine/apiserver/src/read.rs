@@ -22,7 +22,7 @@ pub fn prefix(row: &Row, namespace: &str) -> Answered<String> {
     if !is_segment(namespace) {
         return Err(Refusal::bad_request(format!("invalid namespace {namespace:?}")));
     }
-    let storage = row.storage.as_ref().ok_or_else(|| Refusal::method_not_allowed())?;
+    let storage = row.storage.as_ref().ok_or_else(Refusal::method_not_allowed)?;
     Ok(if row.namespaced && !namespace.is_empty() {
         format!("{}/{namespace}/", storage.prefix)
     } else {
@@ -33,7 +33,9 @@ pub fn prefix(row: &Row, namespace: &str) -> Answered<String> {
 /// The key of one object. Whatever the kind's own rules say of names, none may be more than one step of a key.
 pub fn key(row: &Row, namespace: &str, name: &str) -> Answered<String> {
     if name.is_empty() || !is_segment(name) {
-        return Err(Refusal::bad_request(format!("invalid name {name:?}: it may not be '.' or '..', nor contain '/', '%' or control characters")));
+        return Err(Refusal::bad_request(format!(
+            "invalid name {name:?}: it may not be '.' or '..', nor contain '/', '%' or control characters"
+        )));
     }
     Ok(prefix(row, if row.namespaced { namespace } else { "" })? + name)
 }
@@ -91,7 +93,8 @@ struct Next {
 
 impl Next {
     fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": format!("{}\0", self.after)}).to_string())
+        URL_SAFE_NO_PAD
+            .encode(json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": format!("{}\0", self.after)}).to_string())
     }
 
     fn decode(token: &str) -> Answered<Self> {
@@ -121,13 +124,7 @@ pub async fn list(server: &Arc<Server>, call: &Call, row: &Row) -> Answered<Resp
 }
 
 /// One page of a collection, consistent at one revision.
-pub async fn page(
-    server: &Server,
-    row: &Row,
-    namespace: &str,
-    options: &ListOptions,
-    selection: &Selection,
-) -> Answered<Listed> {
+pub async fn page(server: &Server, row: &Row, namespace: &str, options: &ListOptions, selection: &Selection) -> Answered<Listed> {
     let prefix = prefix(row, namespace)?;
     let mut at = None;
     let mut after: Option<Key> = None;
@@ -144,7 +141,8 @@ pub async fn page(
             if let Some(revision) = options.revision.filter(|r| *r > 0) {
                 wait_for(server, revision).await?;
                 // A limit with a resourceVersion and no word about how it is meant is an exact read (legacy).
-                let exact = options.revision_match == Match::Exact || (options.revision_match == Match::Unsaid && options.limit > 0);
+                let exact =
+                    options.revision_match == Match::Exact || (options.revision_match == Match::Unsaid && options.limit > 0);
                 at = exact.then_some(Revision(revision));
             }
         }

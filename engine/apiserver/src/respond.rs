@@ -11,8 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     call::Call,
-    codec,
-    limits,
+    codec, limits,
     negotiate::{self, Form, Shape, Wanted},
     query::Query,
     refusal::{Answered, Refusal},
@@ -64,6 +63,10 @@ pub fn refuse(server: &Server, call: &Call, refusal: &Refusal) -> Response {
 
 /// Any tree with apiVersion and kind, as it is.
 pub fn value(server: &Server, call: &Call, form: Form, code: u16, value: &Value) -> Response {
+    if form == Form::Json && call.query.flag("pretty") {
+        let text = serde_json::to_vec_pretty(value).expect("a tree is written to memory");
+        return bytes(call, code, form.content_type(), text);
+    }
     match codec::write(server, form, value) {
         Ok(body) => bytes(call, code, form.content_type(), body),
         Err(refusal) => bytes(call, refusal.code, "application/json", refusal.to_json()),
@@ -106,9 +109,7 @@ pub fn tree(server: &Server, row: &Row, entry: &Entry) -> Answered<Value> {
 pub fn shape(server: &Server, call: &Call, row: &Row, wanted: Wanted, object: Value) -> Value {
     match wanted.shape {
         Shape::Itself => object,
-        Shape::Table => {
-            table(server, &call.query, row, wanted, meta_of(&object), std::iter::once(&object), true)
-        }
+        Shape::Table => table(server, &call.query, row, wanted, meta_of(&object), std::iter::once(&object), true),
         Shape::Metadata => partial(wanted, object),
     }
 }
@@ -125,9 +126,7 @@ fn meta_of(object: &Value) -> Value {
 pub fn shape_event(server: &Server, query: &Query, row: &Row, wanted: Wanted, object: Value, header: bool) -> Value {
     match wanted.shape {
         Shape::Itself => object,
-        Shape::Table => {
-            table(server, query, row, wanted, meta_of(&object), std::iter::once(&object), header)
-        }
+        Shape::Table => table(server, query, row, wanted, meta_of(&object), std::iter::once(&object), header),
         Shape::Metadata => partial(wanted, object),
     }
 }
@@ -184,17 +183,15 @@ pub fn table<'a>(
                 "Object" => line["object"] = object.clone(),
                 _ => {
                     let metadata = object.get("metadata").cloned().unwrap_or_default();
-                    line["object"] = json!({"kind": "PartialObjectMetadata", "apiVersion": meta_version(wanted), "metadata": metadata});
+                    line["object"] =
+                        json!({"kind": "PartialObjectMetadata", "apiVersion": meta_version(wanted), "metadata": metadata});
                 }
             }
             line
         })
         .collect();
-    let columns: Value = if header {
-        irori_rules::table_columns(row).iter().map(|c| codec::column(c)).collect::<Vec<_>>().into()
-    } else {
-        Value::Null
-    };
+    let columns: Value =
+        if header { irori_rules::table_columns(row).iter().map(codec::column).collect::<Vec<_>>().into() } else { Value::Null };
     json!({"kind": "Table", "apiVersion": meta_version(wanted), "metadata": list_meta, "columnDefinitions": columns, "rows": rows})
 }
 
@@ -226,6 +223,9 @@ pub fn list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Ans
         return Ok(json_list(server, call, row, listed));
     }
     let meta = listed.meta();
+    if wanted.form == Form::Protobuf && wanted.shape == Shape::Itself {
+        return protobuf_list(server, call, row, &listed.entries, &meta);
+    }
     let objects = listed.entries.iter().filter_map(|entry| match tree(server, row, entry) {
         Ok(object) => Some(object),
         Err(refusal) => {
@@ -261,6 +261,20 @@ pub fn strip_type(mut object: Value) -> Value {
         fields.remove("kind");
     }
     object
+}
+
+/// Items become messages one by one: there is never a tree of the whole list.
+fn protobuf_list(server: &Server, call: &Call, row: &Row, entries: &[Entry], meta: &Value) -> Answered<Response> {
+    let mut items = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let message = tree(server, row, entry).and_then(|object| codec::write_item(server, row, &object));
+        match message {
+            Ok(message) => items.push(message),
+            Err(refusal) => tracing::error!(key = %entry.key, "leave object out of a list: {}", refusal.message),
+        }
+    }
+    let body = codec::write_list(server, row, meta, &items)?;
+    Ok(bytes(call, 200, Form::Protobuf.content_type(), body))
 }
 
 fn json_list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Response {

@@ -51,10 +51,8 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
             let user = subject(&review)?;
             let namespace = tree::text(&review, &["spec", "resourceAttributes", "namespace"]);
             if namespace != call.asked.namespace {
-                let message = format!(
-                    "spec.resourceAttributes.namespace must match namespace: {} != {}",
-                    namespace, call.asked.namespace
-                );
+                let message =
+                    format!("spec.resourceAttributes.namespace must match namespace: {} != {}", namespace, call.asked.namespace);
                 return Err(Refusal::bad_request(message));
             }
             decide(server, &user, &mut review);
@@ -70,11 +68,16 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
 fn check_access_review(row: &Row, review: &Value) -> Answered<()> {
     let mut errors = ErrorList::default();
     let spec = FieldPath::new("spec");
-    let (resource, path) = (tree::get(review, &["spec", "resourceAttributes"]), tree::get(review, &["spec", "nonResourceAttributes"]));
+    let (resource, path) =
+        (tree::get(review, &["spec", "resourceAttributes"]), tree::get(review, &["spec", "nonResourceAttributes"]));
     match (resource, path) {
         (Some(_), Some(path)) => {
             let shown = json!({"Path": tree::text(path, &["path"]), "Verb": tree::text(path, &["verb"])});
-            errors.invalid(spec.child("nonResourceAttributes"), shown, "cannot be specified in combination with resourceAttributes");
+            errors.invalid(
+                spec.child("nonResourceAttributes"),
+                shown,
+                "cannot be specified in combination with resourceAttributes",
+            );
         }
         (None, None) => {
             let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
@@ -98,7 +101,8 @@ fn check_access_review(row: &Row, review: &Value) -> Answered<()> {
 }
 
 async fn token(server: &Server, review: &mut Value) -> Answered<()> {
-    let asked: Vec<String> = tree::items(review, &["spec", "audiences"]).iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
+    let asked: Vec<String> =
+        tree::items(review, &["spec", "audiences"]).iter().filter_map(|a| a.as_str().map(str::to_owned)).collect();
     let audiences = if asked.is_empty() { server.settings.audiences.clone() } else { asked.clone() };
     let token = tree::text(review, &["spec", "token"]).to_owned();
     if token.is_empty() {
@@ -175,9 +179,7 @@ fn rules(server: &Server, user: &UserInfo, review: &mut Value) -> Answered<()> {
     let mut rules = server.rbac.with(|book| book.rules_for(user, &namespace));
     rules.sort();
     rules.dedup();
-    let of = |paths: bool| -> Vec<Value> {
-        rules.iter().filter(|r| r.paths.is_empty() != paths).map(Rule::to_json).collect()
-    };
+    let of = |paths: bool| -> Vec<Value> { rules.iter().filter(|r| r.paths.is_empty() != paths).map(Rule::to_json).collect() };
     review["metadata"] = json!({});
     review["spec"] = json!({});
     review["status"] = json!({"resourceRules": of(false), "nonResourceRules": of(true), "incomplete": false});

@@ -63,7 +63,7 @@ pub fn read(method: &http::Method, path: &str, query: &Query) -> Asked {
     } else if name.is_empty() && verb == "delete" {
         verb = "deletecollection";
     }
-    if old_watch && verb != "" {
+    if old_watch && !verb.is_empty() {
         verb = "watch";
     }
     Asked {

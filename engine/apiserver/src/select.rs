@@ -70,7 +70,8 @@ impl Selection {
             return true;
         }
         let Ok(head) = stored::head(entry) else { return false };
-        let by_metadata = self.fields.requirements.iter().all(|r| matches!(r.field.as_str(), "metadata.name" | "metadata.namespace"));
+        let by_metadata =
+            self.fields.requirements.iter().all(|r| matches!(r.field.as_str(), "metadata.name" | "metadata.namespace"));
         if !by_metadata {
             return stored::tree(entry).is_ok_and(|object| self.matches(row, &object));
         }

@@ -108,8 +108,8 @@ fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
 /// The whole object as a tree, with apiVersion, kind and resourceVersion.
 pub fn tree(entry: &Entry) -> Result<Value, Broken> {
     let head = head(entry)?;
-    let mut object: Value = serde_json::from_slice(head.json)
-        .map_err(|_| Broken { key: entry.key.to_string(), reason: "its JSON is damaged" })?;
+    let mut object: Value =
+        serde_json::from_slice(head.json).map_err(|_| Broken { key: entry.key.to_string(), reason: "its JSON is damaged" })?;
     let Some(fields) = object.as_object_mut() else {
         return Err(Broken { key: entry.key.to_string(), reason: "its JSON is no object" });
     };

@@ -39,9 +39,7 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place
         ("pods", "attach" | "portforward" | "proxy", _) | ("services" | "nodes", "proxy", _) => {
             Err(Refusal::not_implemented(&format!("{}/{name}", row.gvr.resource)))
         }
-        ("pods", "ephemeralcontainers" | "resize", "update" | "patch") => {
-            Err(Refusal::not_implemented(&format!("pods/{name}")))
-        }
+        ("pods", "ephemeralcontainers" | "resize", "update" | "patch") => Err(Refusal::not_implemented(&format!("pods/{name}"))),
         ("pods", "binding", _) => binding::create(server, call, row).await,
         ("pods", "eviction", _) => eviction::create(server, call, row).await,
         ("serviceaccounts", "token", _) => token::create(server, call, row).await,

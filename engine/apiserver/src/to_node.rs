@@ -92,7 +92,9 @@ fn holding(body: Body, place: Place) -> Body {
 pub async fn exec(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: Place) -> Answered<Response> {
     let upgrade = call.header("upgrade").unwrap_or("").to_ascii_lowercase();
     if upgrade.starts_with("spdy/") {
-        return Err(Refusal::bad_request("exec over SPDY is not spoken by this server: use WebSockets (kubectl 1.31 or newer does)"));
+        return Err(Refusal::bad_request(
+            "exec over SPDY is not spoken by this server: use WebSockets (kubectl 1.31 or newer does)",
+        ));
     }
     if upgrade != "websocket" {
         return Err(Refusal::bad_request("Upgrade request required"));
@@ -195,7 +197,13 @@ impl Target {
     }
 
     /// One request on a connection of its own.
-    async fn ask(&self, server: &Server, method: Method, path: &str, headers: HeaderMap) -> Answered<http::Response<hyper::body::Incoming>> {
+    async fn ask(
+        &self,
+        server: &Server,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+    ) -> Answered<http::Response<hyper::body::Incoming>> {
         let config = server.to_nodes.config(server)?;
         let dialled = tokio::time::timeout(limits::NODE_ANSWER_WAIT, self.dial(server, config, method, path, headers)).await;
         let answer = dialled.unwrap_or_else(|_| Err("no answer in time".into()));
@@ -230,7 +238,8 @@ impl Target {
             Ok::<(), std::convert::Infallible>(())
         });
         let mut request = http::Request::builder().method(method).uri(path);
-        request = request.header(header::HOST, if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() });
+        request =
+            request.header(header::HOST, if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() });
         let mut request = request.body(irori_http::empty())?;
         request.headers_mut().extend(headers);
         Ok(sender.send_request(request).await?)
@@ -246,7 +255,11 @@ fn container(pod: &Value, asked: &str) -> Answered<String> {
     let (containers, init, ephemeral) = (names("containers"), names("initContainers"), names("ephemeralContainers"));
     if !asked.is_empty() {
         let known = containers.iter().chain(&init).chain(&ephemeral).any(|c| c == asked);
-        return if known { Ok(asked.to_owned()) } else { Err(Refusal::bad_request(format!("container {asked} is not valid for pod {name}"))) };
+        return if known {
+            Ok(asked.to_owned())
+        } else {
+            Err(Refusal::bad_request(format!("container {asked} is not valid for pod {name}")))
+        };
     }
     if let [only] = containers.as_slice() {
         return Ok(only.clone());

@@ -126,7 +126,8 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     {
         prefix += name;
     }
-    let mut view = View { server: server.clone(), row: row.clone(), wanted, selection, include: call.query.clone(), tables_sent: false };
+    let mut view =
+        View { server: server.clone(), row: row.clone(), wanted, selection, include: call.query.clone(), tables_sent: false };
     let mut ready: VecDeque<Bytes> = VecDeque::new();
     let opened = start(server, &prefix, &options, &mut view, &mut ready).await;
     let content_type = match wanted.form {
@@ -152,7 +153,8 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
         }
         Err(refusal) => return Err(refusal),
     };
-    let body = irori_http::stream(stream::unfold(feed, |mut feed| async move { feed.next().await.map(|bytes| (Ok(bytes), feed)) }));
+    let body =
+        irori_http::stream(stream::unfold(feed, |mut feed| async move { feed.next().await.map(|bytes| (Ok(bytes), feed)) }));
     Ok(respond::plain(200, content_type, body))
 }
 
@@ -201,9 +203,7 @@ async fn start(
     };
     match server.store.watch(prefix, after).await {
         Ok(watch) => Ok(watch),
-        Err(StoreError::Compacted { asked, oldest }) => {
-            Err(Status::too_old(asked.0, oldest.0).into())
-        }
+        Err(StoreError::Compacted { asked, oldest }) => Err(Status::too_old(asked.0, oldest.0).into()),
         Err(source) => Err(source.into()),
     }
 }
@@ -338,7 +338,9 @@ impl Feed {
             };
             match woken {
                 Woken::Events(Ok(events)) => self.take(&events),
-                Woken::Events(Err(WatchEnd::Compacted)) => self.fail(&Refusal::expired("The resourceVersion for the provided watch is too old.")),
+                Woken::Events(Err(WatchEnd::Compacted)) => {
+                    self.fail(&Refusal::expired("The resourceVersion for the provided watch is too old."))
+                }
                 // The client resumes by its last revision.
                 Woken::Events(Err(WatchEnd::Lagged | WatchEnd::Closed)) | Woken::End => self.source = None,
                 Woken::Bookmark => {

@@ -46,12 +46,15 @@ impl Plugin for Certificates {
         let name = tree::text(request, &["metadata", "name"]);
         let signer = tree::text(request, &["spec", "signerName"]);
         let refuse = |why: String| Err(Refusal::forbidden(read::about(asked.row, name), &why));
-        let issued = || tree::get(request, &["status", "certificate"]) != asked.old.and_then(|o| tree::get(o, &["status", "certificate"]));
+        let issued =
+            || tree::get(request, &["status", "certificate"]) != asked.old.and_then(|o| tree::get(o, &["status", "certificate"]));
         let verb = match (asked.operation, asked.subresource) {
             (Operation::Create, _) => {
                 let masters = signer == "kubernetes.io/kube-apiserver-client" && asks_for_masters(request);
                 return if masters {
-                    refuse("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed".to_owned())
+                    refuse(
+                        "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed".to_owned(),
+                    )
                 } else {
                     Ok(())
                 };
@@ -86,7 +89,9 @@ impl Plugin for Certificates {
 fn asks_for_masters(request: &Value) -> bool {
     use base64::Engine;
     use x509_parser::prelude::FromDer;
-    let Ok(pem) = base64::engine::general_purpose::STANDARD.decode(tree::text(request, &["spec", "request"])) else { return false };
+    let Ok(pem) = base64::engine::general_purpose::STANDARD.decode(tree::text(request, &["spec", "request"])) else {
+        return false;
+    };
     let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(&pem) else { return false };
     let Ok((_, parsed)) = x509_parser::certification_request::X509CertificationRequest::from_der(&pem.contents) else {
         return false;

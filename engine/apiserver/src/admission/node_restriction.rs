@@ -21,17 +21,25 @@ impl Plugin for NodeRestriction {
         let runs_here = |pod: &Value| tree::text(pod, &["spec", "nodeName"]) == node;
         match (asked.resource(), asked.operation, asked.subresource) {
             (("", "pods"), Operation::Create, "") => {
-                let mirror = tree::map(object, &["metadata", "annotations"]).is_some_and(|a| a.contains_key("kubernetes.io/config.mirror"));
+                let mirror = tree::map(object, &["metadata", "annotations"])
+                    .is_some_and(|a| a.contains_key("kubernetes.io/config.mirror"));
                 if !mirror {
-                    return refuse(format!("pod does not have {:?} annotation, node {node:?} can only create mirror pods", "kubernetes.io/config.mirror"));
+                    return refuse(format!(
+                        "pod does not have {:?} annotation, node {node:?} can only create mirror pods",
+                        "kubernetes.io/config.mirror"
+                    ));
                 }
                 if !runs_here(object) {
                     return refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
                 }
                 let refers = ["secret", "configMap", "persistentVolumeClaim", "projected"];
                 let volumes = tree::items(object, &["spec", "volumes"]);
-                if volumes.iter().any(|v| refers.iter().any(|r| v.get(r).is_some())) || !tree::text(object, &["spec", "serviceAccountName"]).is_empty() {
-                    return refuse(format!("node {node:?} can not create pods that reference secrets, configmaps, claims or service accounts"));
+                if volumes.iter().any(|v| refers.iter().any(|r| v.get(r).is_some()))
+                    || !tree::text(object, &["spec", "serviceAccountName"]).is_empty()
+                {
+                    return refuse(format!(
+                        "node {node:?} can not create pods that reference secrets, configmaps, claims or service accounts"
+                    ));
                 }
                 Ok(())
             }
@@ -41,7 +49,9 @@ impl Plugin for NodeRestriction {
             (("", "pods"), Operation::Update, "status") if !asked.old.is_some_and(runs_here) => {
                 refuse(format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"))
             }
-            (("", "pods"), Operation::Update, "") => refuse(format!("unexpected operation \"UPDATE\", node {node:?} can only create and delete mirror pods")),
+            (("", "pods"), Operation::Update, "") => {
+                refuse(format!("unexpected operation \"UPDATE\", node {node:?} can only create and delete mirror pods"))
+            }
             (("", "nodes"), Operation::Create, _) if name != node => {
                 refuse(format!("node {node:?} is not allowed to modify node {name:?}"))
             }
@@ -59,7 +69,9 @@ impl Plugin for NodeRestriction {
                     None => Ok(()),
                 }
             }
-            (("coordination.k8s.io", "leases"), _, _) if name != node || tree::text(object, &["metadata", "namespace"]) != "kube-node-lease" => {
+            (("coordination.k8s.io", "leases"), _, _)
+                if name != node || tree::text(object, &["metadata", "namespace"]) != "kube-node-lease" =>
+            {
                 refuse(format!("can only access node lease with the same name as the requesting node {node:?}"))
             }
             (("storage.k8s.io", "csinodes"), _, _) if name != node => {

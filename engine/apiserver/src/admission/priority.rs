@@ -44,19 +44,26 @@ impl Plugin for Priority {
         let policy = if policy.is_empty() { "PreemptLowerPriority" } else { policy };
         let refuse = |what: &str| Err(Refusal::forbidden(read::about(asked.row, &name), what));
         if let Some(own) = tree::int(pod, &["spec", "priority"]).filter(|own| *own != priority) {
-            return refuse(&format!("the integer value of priority ({own}) must not be provided in pod spec; priority admission controller computed {priority} from the given PriorityClass name"));
+            return refuse(&format!(
+                "the integer value of priority ({own}) must not be provided in pod spec; priority admission controller computed {priority} from the given PriorityClass name"
+            ));
         }
         tree::set(pod, &["spec", "priority"], priority);
         let own = tree::text(pod, &["spec", "preemptionPolicy"]);
         if !own.is_empty() && own != policy {
-            return refuse(&format!("the string value of PreemptionPolicy ({own}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"));
+            return refuse(&format!(
+                "the string value of PreemptionPolicy ({own}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
+            ));
         }
         tree::set(pod, &["spec", "preemptionPolicy"], policy);
         Ok(())
     }
 
     async fn validate(&self, server: &Server, _: &mut Call, asked: &Attributes<'_>, class: &Value) -> Answered<()> {
-        if asked.resource() != ("scheduling.k8s.io", "priorityclasses") || asked.operation == super::Operation::Delete || !tree::flag(class, &["globalDefault"]) {
+        if asked.resource() != ("scheduling.k8s.io", "priorityclasses")
+            || asked.operation == super::Operation::Delete
+            || !tree::flag(class, &["globalDefault"])
+        {
             return Ok(());
         }
         let name = tree::text(class, &["metadata", "name"]);

@@ -44,7 +44,9 @@ impl Plugin for ServiceAccount {
         tree::set(pod, &["spec", "serviceAccountName"], account.clone());
         tree::set(pod, &["spec", "serviceAccount"], account.clone());
         let Some(entry) = server.store.get(&format!("core/serviceaccounts/{namespace}/{account}")).await? else {
-            return refuse(format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"));
+            return refuse(format!(
+                "error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"
+            ));
         };
         let found = stored::tree(&entry).map_err(Refusal::internal)?;
         let wish = |object: &Value, path: &[&str]| tree::get(object, path).and_then(Value::as_bool);

@@ -22,7 +22,8 @@ impl Plugin for DefaultTolerationSeconds {
                 (key == taint || key.is_empty()) && (effect == "NoExecute" || effect.is_empty())
             });
             if !tolerated {
-                tolerations.push(json!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}));
+                tolerations
+                    .push(json!({"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}));
             }
         }
         tree::set(pod, &["spec", "tolerations"], tolerations);

@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use irori_runtime::Tasks;
 use irori_rules::tree;
+use irori_runtime::Tasks;
 use irori_store::{Revision, Store, StoreError};
 use serde_json::Value;
 
@@ -168,7 +168,11 @@ impl Book {
                     return Decision { allowed: true, reason: reason(&binding, &subject) };
                 }
                 Some(_) => {}
-                None => missing.push(format!("{}.rbac.authorization.k8s.io {:?} not found", binding.role_kind.to_lowercase(), binding.role)),
+                None => missing.push(format!(
+                    "{}.rbac.authorization.k8s.io {:?} not found",
+                    binding.role_kind.to_lowercase(),
+                    binding.role
+                )),
             }
         }
         let reason = match missing.as_slice() {
@@ -186,7 +190,8 @@ impl Book {
     }
 
     fn bindings_of(&self, user: &UserInfo, namespace: &str) -> Vec<(Arc<Binding>, (String, String, String))> {
-        let subjects: Vec<String> = std::iter::once(format!("u:{}", user.name)).chain(user.groups.iter().map(|g| format!("g:{g}"))).collect();
+        let subjects: Vec<String> =
+            std::iter::once(format!("u:{}", user.name)).chain(user.groups.iter().map(|g| format!("g:{g}"))).collect();
         let scopes = if namespace.is_empty() { vec![""] } else { vec!["", namespace] };
         let mut out = Vec::new();
         for scope in scopes {

@@ -35,7 +35,9 @@ pub fn check(server: &Server, user: &UserInfo, resource: &str, new: &Value, old:
     };
     let wanted = match resource {
         "roles" | "clusterroles" => {
-            if old.is_some_and(|old| old.get("rules") == new.get("rules") && old.get("aggregationRule") == new.get("aggregationRule")) {
+            if old.is_some_and(|old| {
+                old.get("rules") == new.get("rules") && old.get("aggregationRule") == new.get("aggregationRule")
+            }) {
                 return Ok(());
             }
             if may("escalate", resource, name) {
@@ -98,6 +100,7 @@ fn text(rule: &Rule) -> String {
         ("NonResourceURLs", &rule.paths),
         ("Verbs", &rule.verbs),
     ];
-    let shown: Vec<String> = parts.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name}:{list:?}")).collect();
+    let shown: Vec<String> =
+        parts.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name}:{list:?}")).collect();
     format!("{{{}}}", shown.join(", "))
 }

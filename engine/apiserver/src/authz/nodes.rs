@@ -171,7 +171,11 @@ pub fn decide(server: &Server, node: &str, asked: &Attributes<'_>) -> Decision {
         ("coordination.k8s.io", "leases") => {
             let own = asked.namespace == "kube-node-lease" && (asked.name == node || asked.verb == "create");
             let verb = matches!(asked.verb, "get" | "create" | "update" | "patch" | "delete");
-            if own && verb { yes() } else { no(format!("can only access node lease with the same name as the requesting node '{node}'")) }
+            if own && verb {
+                yes()
+            } else {
+                no(format!("can only access node lease with the same name as the requesting node '{node}'"))
+            }
         }
         ("storage.k8s.io", "csinodes") => {
             let verb = matches!(asked.verb, "get" | "create" | "update" | "patch" | "delete");
@@ -188,7 +192,8 @@ pub fn decide(server: &Server, node: &str, asked: &Attributes<'_>) -> Decision {
             _ => by_role(server, asked),
         },
         ("", "pods") if asked.subresource.is_empty() && matches!(asked.verb, "list" | "watch") => {
-            let own = asked.fields.split(',').any(|f| f == format!("spec.nodeName={node}") || f == format!("spec.nodeName=={node}"));
+            let own =
+                asked.fields.split(',').any(|f| f == format!("spec.nodeName={node}") || f == format!("spec.nodeName=={node}"));
             if own { yes() } else { no("can only list/watch pods with spec.nodeName field selector".to_owned()) }
         }
         ("", "pods") if asked.subresource.is_empty() && asked.verb == "get" => by_graph("pods"),

@@ -61,7 +61,8 @@ async fn bind(server: &Arc<Server>, call: &mut Call, name: &str, binding: &Value
         let old = respond::tree(server, &pods, &entry)?;
         let uid = change::text(binding, "uid");
         if !uid.is_empty() && uid != change::text(&old, "uid") {
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", change::text(&old, "uid"));
+            let why =
+                format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", change::text(&old, "uid"));
             return Err(Refusal::conflict(about, &why));
         }
         if !change::text(&old, "deletionTimestamp").is_empty() {

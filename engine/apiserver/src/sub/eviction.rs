@@ -32,15 +32,18 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let runs = !tree::text(&pod, &["spec", "nodeName"]).is_empty()
         && !matches!(tree::text(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed");
     if runs {
-        let budgets = server.store.range(Range { prefix: format!("policy/poddisruptionbudgets/{namespace}/"), ..Range::default() }).await?;
+        let budgets =
+            server.store.range(Range { prefix: format!("policy/poddisruptionbudgets/{namespace}/"), ..Range::default() }).await?;
         for budget in budgets.entries.iter().filter_map(|e| stored::tree(e).ok()) {
-            let selector = budget["spec"].get("selector").map(LabelSelector::from_object).transpose().map_err(Refusal::internal)?;
+            let selector =
+                budget["spec"].get("selector").map(LabelSelector::from_object).transpose().map_err(Refusal::internal)?;
             if selector.is_some_and(|s| s.matches_labels(&pod["metadata"]["labels"])) {
                 return Err(Refusal::not_implemented("eviction of a pod that a PodDisruptionBudget covers"));
             }
         }
     }
-    let given = |key: &str| tree::get(&eviction, &["deleteOptions", "preconditions", key]).and_then(|v| v.as_str()).map(str::to_owned);
+    let given =
+        |key: &str| tree::get(&eviction, &["deleteOptions", "preconditions", key]).and_then(|v| v.as_str()).map(str::to_owned);
     let options = DeleteOptions {
         grace_s: tree::int(&eviction, &["deleteOptions", "gracePeriodSeconds"]),
         uid: given("uid"),

@@ -86,7 +86,9 @@ async fn bound(server: &Server, call: &Call, request: &Value, namespace: &str, a
         ("v1", "Secret") => (format!("core/secrets/{namespace}/{name}"), "secrets"),
         ("v1", "Node") => (format!("core/nodes/{name}"), "nodes"),
         (version, kind) => {
-            return Err(Refusal::bad_request(format!("cannot bind token for serviceaccount to object of type {version}, Kind={kind}")));
+            return Err(Refusal::bad_request(format!(
+                "cannot bind token for serviceaccount to object of type {version}, Kind={kind}"
+            )));
         }
     };
     let about = About { group: "", resource, name };
@@ -94,7 +96,10 @@ async fn bound(server: &Server, call: &Call, request: &Value, namespace: &str, a
     let object = stored::tree(&entry).map_err(Refusal::internal)?;
     let uid = change::text(&object, "uid").to_owned();
     if !text("uid").is_empty() && text("uid") != uid {
-        let why = format!("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", text("uid"));
+        let why = format!(
+            "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
+            text("uid")
+        );
         return Err(Refusal::conflict(about, &why));
     }
     let mut out = Bound { kind: kind.to_owned(), name: name.to_owned(), uid, node: None };

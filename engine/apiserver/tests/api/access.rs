@@ -29,23 +29,35 @@ fn person(name: &str) -> Value {
 async fn strangers_see_health_and_version_and_nothing_else() {
     let api = Api::start().await;
     for path in ["/healthz", "/livez", "/readyz", "/version"] {
-        assert_eq!(api.from_network("GET", path, &[], "").await.code, 200, "{path}");
+        assert_eq!(api.over_network("GET", path, &[], "").await.code, 200, "{path}");
     }
-    let refused = api.from_network("GET", "/api/v1/pods", &[], "").await;
-    refused.refuses(403, "Forbidden", "pods is forbidden: User \"system:anonymous\" cannot list resource \"pods\" in API group \"\" at the cluster scope");
+    let refused = api.over_network("GET", "/api/v1/pods", &[], "").await;
+    refused.refuses(
+        403,
+        "Forbidden",
+        "pods is forbidden: User \"system:anonymous\" cannot list resource \"pods\" in API group \"\" at the cluster scope",
+    );
     for path in ["/api", "/apis", "/metrics", "/openapi/v3"] {
-        api.from_network("GET", path, &[], "").await.refuses(403, "Forbidden", &format!("User \"system:anonymous\" cannot get path \"{path}\""));
+        api.over_network("GET", path, &[], "").await.refuses(
+            403,
+            "Forbidden",
+            &format!("User \"system:anonymous\" cannot get path \"{path}\""),
+        );
     }
-    let verbose = api.from_network("GET", "/readyz?verbose", &[], "").await;
+    let verbose = api.over_network("GET", "/readyz?verbose", &[], "").await;
     assert!(String::from_utf8_lossy(&verbose.bytes).contains("[+]store ok"));
 }
 
 #[tokio::test]
 async fn a_wrong_token_is_unauthorized_and_the_right_one_an_administrator() {
     let api = Api::start().await;
-    api.from_network("GET", "/api/v1/pods", &[("authorization", "Bearer wrong")], "").await.refuses(401, "Unauthorized", "Unauthorized");
+    api.over_network("GET", "/api/v1/pods", &[("authorization", "Bearer wrong")], "").await.refuses(
+        401,
+        "Unauthorized",
+        "Unauthorized",
+    );
     let bearer = format!("Bearer {ADMIN_TOKEN}");
-    assert_eq!(api.from_network("GET", "/api/v1/pods", &[("authorization", &bearer)], "").await.code, 200);
+    assert_eq!(api.over_network("GET", "/api/v1/pods", &[("authorization", &bearer)], "").await.code, 200);
 }
 
 #[tokio::test]
@@ -95,7 +107,11 @@ async fn certificates_of_other_uses_other_homes_and_other_times_are_strangers() 
 async fn a_role_grants_what_it_says_as_soon_as_it_is_bound() {
     let api = Api::start().await;
     let (admin, bob) = (api.admin(), api.user("bob", &[]));
-    bob.get(MAPS).await.refuses(403, "Forbidden", "User \"bob\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\"");
+    bob.get(MAPS).await.refuses(
+        403,
+        "Forbidden",
+        "User \"bob\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\"",
+    );
     let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"], "verbs": ["update"]}]);
     admin.post(&format!("{RBAC}/namespaces/default/roles"), role("r", rules)).await.expect(201);
@@ -133,7 +149,10 @@ async fn nobody_grants_more_than_they_have() {
     let mut rules = rules;
     rules[0]["verbs"] = json!(["create", "update", "patch", "get"]);
     admin.post(&format!("{RBAC}/clusterroles"), role("rbac-writer", rules)).await.expect(201);
-    admin.post(&format!("{RBAC}/clusterrolebindings"), binding("m", "ClusterRole", "rbac-writer", person("mallory"))).await.expect(201);
+    admin
+        .post(&format!("{RBAC}/clusterrolebindings"), binding("m", "ClusterRole", "rbac-writer", person("mallory")))
+        .await
+        .expect(201);
     let roles = format!("{RBAC}/namespaces/default/roles");
     let own = role("own", json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]));
     mallory.post(&roles, own).await.expect(201);
@@ -165,7 +184,7 @@ async fn token(api: &Api, namespace: &str, body: Value) -> String {
 
 async fn whoami(api: &Api, token: &str) -> Answer {
     let bearer = format!("Bearer {token}");
-    api.from_network("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", &[("authorization", &bearer)], "{}").await
+    api.over_network("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", &[("authorization", &bearer)], "{}").await
 }
 
 #[tokio::test]
@@ -211,7 +230,11 @@ async fn tokens_for_others_forged_or_changed_are_not_taken() {
     let mut parts: Vec<String> = good.split('.').map(str::to_owned).collect();
     parts[1] = parts[1].replacen('e', "f", 1);
     whoami(&api, &parts.join(".")).await.refuses(401, "Unauthorized", "");
-    let none = format!("{}.{}.", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode("{\"alg\":\"none\"}"), good.split('.').nth(1).unwrap());
+    let none = format!(
+        "{}.{}.",
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode("{\"alg\":\"none\"}"),
+        good.split('.').nth(1).unwrap()
+    );
     whoami(&api, &none).await.refuses(401, "Unauthorized", "");
     let review = json!({"spec": {"token": foreign, "audiences": ["vault"]}});
     let review = api.admin().post("/apis/authentication.k8s.io/v1/tokenreviews", review).await.expect(201);
@@ -225,7 +248,8 @@ async fn reviews_answer_what_would_be_allowed() {
     let rules = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
     admin.post(&format!("{RBAC}/namespaces/default/roles"), role("r", rules)).await.expect(201);
     admin.post(&format!("{RBAC}/namespaces/default/rolebindings"), binding("b", "Role", "r", person("bob"))).await.expect(201);
-    let asked = json!({"spec": {"user": "bob", "resourceAttributes": {"namespace": "default", "verb": "get", "resource": "pods"}}});
+    let asked =
+        json!({"spec": {"user": "bob", "resourceAttributes": {"namespace": "default", "verb": "get", "resource": "pods"}}});
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     let yes = admin.post(path, asked.clone()).await.expect(201);
     assert_eq!(yes["status"]["reason"], "RBAC: allowed by RoleBinding \"b/default\" of Role \"r\" to User \"bob\"");
@@ -274,17 +298,33 @@ async fn a_node_writes_itself_its_pods_and_its_lease() {
     api.namespace("n").await;
     let (admin, node) = (api.admin(), api.node("n1"));
     node.post("/api/v1/nodes", json!({"metadata": {"name": "n1"}})).await.expect(201);
-    node.post("/api/v1/nodes", json!({"metadata": {"name": "n2"}})).await.refuses(403, "Forbidden", "is not allowed to modify node \"n2\"");
+    node.post("/api/v1/nodes", json!({"metadata": {"name": "n2"}})).await.refuses(
+        403,
+        "Forbidden",
+        "is not allowed to modify node \"n2\"",
+    );
     node.merge("/api/v1/nodes/n1/status", json!({"status": {"nodeInfo": {"kubeletVersion": "v"}}})).await.expect(200);
-    node.merge("/api/v1/nodes/n1", json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}})).await.refuses(403, "Forbidden", "is not allowed to modify labels");
+    node.merge("/api/v1/nodes/n1", json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": ""}}})).await.refuses(
+        403,
+        "Forbidden",
+        "is not allowed to modify labels",
+    );
     node.merge("/api/v1/nodes/n1", json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "a"}}})).await.expect(200);
-    node.merge("/api/v1/nodes/n1", json!({"spec": {"taints": null}})).await.refuses(403, "Forbidden", "is not allowed to modify taints");
+    node.merge("/api/v1/nodes/n1", json!({"spec": {"taints": null}})).await.refuses(
+        403,
+        "Forbidden",
+        "is not allowed to modify taints",
+    );
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
     node.post(leases, json!({"metadata": {"name": "n1"}, "spec": {"holderIdentity": "n1"}})).await.expect(201);
     node.post(leases, json!({"metadata": {"name": "n2"}})).await.refuses(403, "Forbidden", "");
     admin.post("/api/v1/namespaces/n/pods", pod("p")).await.expect(201);
     let running = json!({"status": {"phase": "Running"}});
-    node.merge("/api/v1/namespaces/n/pods/p/status", running.clone()).await.refuses(403, "Forbidden", "spec.nodeName set to itself");
+    node.merge("/api/v1/namespaces/n/pods/p/status", running.clone()).await.refuses(
+        403,
+        "Forbidden",
+        "spec.nodeName set to itself",
+    );
     let target = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}});
     admin.post("/api/v1/namespaces/n/pods/p/binding", target).await.expect(201);
     node.merge("/api/v1/namespaces/n/pods/p/status", running).await.expect(200);
@@ -300,13 +340,20 @@ async fn a_signing_request_says_who_asked_and_is_approved_by_who_may() {
         "usages": ["digital signature", "server auth"], "username": "somebody-else"}});
     let rules = json!([{"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests", "certificatesigningrequests/approval"], "verbs": ["*"]}]);
     api.admin().post(&format!("{RBAC}/clusterroles"), role("csr", rules)).await.expect(201);
-    api.admin().post(&format!("{RBAC}/clusterrolebindings"), binding("csr", "ClusterRole", "csr", person("ann"))).await.expect(201);
+    api.admin()
+        .post(&format!("{RBAC}/clusterrolebindings"), binding("csr", "ClusterRole", "csr", person("ann")))
+        .await
+        .expect(201);
     let ann = api.user("ann", &[]);
     let mut made = ann.post(path, body).await.expect(201);
     assert_eq!((made["spec"]["username"].as_str(), made.get("status")), (Some("ann"), Some(&json!({}))));
     made["status"] = json!({"conditions": [{"type": "Approved", "status": "True", "reason": "r", "message": "m"}]});
     let approval = format!("{path}/r/approval");
-    ann.put(&approval, made.clone()).await.refuses(403, "Forbidden", "user not permitted to approve requests with signerName \"irori.dev/servers\"");
+    ann.put(&approval, made.clone()).await.refuses(
+        403,
+        "Forbidden",
+        "user not permitted to approve requests with signerName \"irori.dev/servers\"",
+    );
     let approved = api.admin().put(&approval, made).await.expect(200);
     assert_eq!(approved["status"]["conditions"][0]["type"], "Approved");
 }

@@ -31,7 +31,11 @@ async fn a_pod_may_do_without_its_token_but_not_without_its_account() {
     assert!(api.admin().post(pods, without).await.expect(201)["spec"].get("volumes").is_none());
     let mut stranger = pod("q");
     stranger["spec"]["serviceAccountName"] = "nobody".into();
-    api.admin().post(pods, stranger).await.refuses(403, "Forbidden", "error looking up service account a/nobody: serviceaccount \"nobody\" not found");
+    api.admin().post(pods, stranger).await.refuses(
+        403,
+        "Forbidden",
+        "error looking up service account a/nobody: serviceaccount \"nobody\" not found",
+    );
 }
 
 #[tokio::test]
@@ -55,11 +59,16 @@ async fn a_priority_class_gives_its_value_and_a_missing_one_refuses() {
 async fn nothing_is_created_where_there_is_no_namespace_or_it_is_going() {
     let api = Api::start().await;
     let admin = api.admin();
-    admin.post("/api/v1/namespaces/none/configmaps", config_map("a")).await.refuses(404, "NotFound", "namespaces \"none\" not found");
+    admin.post("/api/v1/namespaces/none/configmaps", config_map("a")).await.refuses(
+        404,
+        "NotFound",
+        "namespaces \"none\" not found",
+    );
     api.namespace("going").await;
     admin.delete("/api/v1/namespaces/going").await.expect(200);
     let status = admin.post("/api/v1/namespaces/going/configmaps", config_map("a")).await;
-    let status = status.refuses(403, "Forbidden", "unable to create new content in namespace going because it is being terminated");
+    let status =
+        status.refuses(403, "Forbidden", "unable to create new content in namespace going because it is being terminated");
     assert_eq!(status["details"]["causes"][0]["reason"], "NamespaceTerminating");
     admin.delete("/api/v1/namespaces/kube-system").await.refuses(403, "Forbidden", "this namespace may not be deleted");
 }

@@ -9,9 +9,17 @@ async fn a_deleted_object_is_gone_and_its_status_says_what_it_was() {
     let admin = api.admin();
     let made = admin.post(MAPS, config_map("d")).await.expect(201);
     let wrong = json!({"preconditions": {"uid": "nope"}}).to_string();
-    admin.raw("DELETE", &format!("{MAPS}/d"), &[], wrong).await.refuses(409, "Conflict", "the UID in the precondition (nope) does not match");
+    admin.raw("DELETE", &format!("{MAPS}/d"), &[], wrong).await.refuses(
+        409,
+        "Conflict",
+        "the UID in the precondition (nope) does not match",
+    );
     let old = json!({"preconditions": {"resourceVersion": "1"}}).to_string();
-    admin.raw("DELETE", &format!("{MAPS}/d"), &[], old).await.refuses(409, "Conflict", "the ResourceVersion in the precondition (1)");
+    admin.raw("DELETE", &format!("{MAPS}/d"), &[], old).await.refuses(
+        409,
+        "Conflict",
+        "the ResourceVersion in the precondition (1)",
+    );
     let status = admin.delete(&format!("{MAPS}/d")).await.expect(200);
     assert_eq!((&status["status"], &status["details"]["uid"]), (&json!("Success"), &made["metadata"]["uid"]));
     admin.delete(&format!("{MAPS}/d")).await.refuses(404, "NotFound", "");
@@ -25,7 +33,10 @@ async fn finalizers_keep_an_object_until_the_last_is_gone() {
     body["metadata"]["finalizers"] = json!(["a.example/x", "a.example/y"]);
     admin.post(MAPS, body).await.expect(201);
     let waiting = admin.delete(&format!("{MAPS}/f")).await.expect(200);
-    assert_eq!((waiting["kind"].as_str(), waiting["metadata"]["deletionTimestamp"].as_str()), (Some("ConfigMap"), Some("2026-11-21T10:00:00Z")));
+    assert_eq!(
+        (waiting["kind"].as_str(), waiting["metadata"]["deletionTimestamp"].as_str()),
+        (Some("ConfigMap"), Some("2026-11-21T10:00:00Z"))
+    );
     admin.merge(&format!("{MAPS}/f"), json!({"metadata": {"finalizers": ["a.example/y"]}})).await.expect(200);
     admin.get(&format!("{MAPS}/f")).await.expect(200);
     admin.merge(&format!("{MAPS}/f"), json!({"metadata": {"finalizers": null}})).await.expect(200);
@@ -43,7 +54,11 @@ async fn propagation_leaves_its_finalizer() {
         admin.merge(&format!("{MAPS}/p"), json!({"metadata": {"finalizers": null}})).await.expect(200);
     }
     admin.post(MAPS, config_map("p")).await.expect(201);
-    admin.delete(&format!("{MAPS}/p?propagationPolicy=Other")).await.refuses(422, "Invalid", "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"");
+    admin.delete(&format!("{MAPS}/p?propagationPolicy=Other")).await.refuses(
+        422,
+        "Invalid",
+        "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
+    );
     admin.delete(&format!("{MAPS}/p?propagationPolicy=Background")).await.expect(200);
     admin.get(&format!("{MAPS}/p")).await.refuses(404, "NotFound", "");
 }
@@ -61,7 +76,10 @@ async fn a_pod_that_runs_gets_its_grace_and_one_that_does_not_goes_at_once() {
     admin.post(&format!("{pods}/running/binding"), target.clone()).await.expect(201);
     admin.post(&format!("{pods}/running/binding"), target).await.refuses(409, "Conflict", "is already assigned to node \"n1\"");
     let going = admin.delete(&format!("{pods}/running")).await.expect(200);
-    assert_eq!((going["metadata"]["deletionGracePeriodSeconds"].as_i64(), going["metadata"]["deletionTimestamp"].as_str()), (Some(30), Some("2026-11-21T10:00:30Z")));
+    assert_eq!(
+        (going["metadata"]["deletionGracePeriodSeconds"].as_i64(), going["metadata"]["deletionTimestamp"].as_str()),
+        (Some(30), Some("2026-11-21T10:00:30Z"))
+    );
     let longer = admin.delete(&format!("{pods}/running?gracePeriodSeconds=90")).await.expect(200);
     assert_eq!(longer["metadata"]["deletionGracePeriodSeconds"], 30, "never longer");
     let shorter = admin.delete(&format!("{pods}/running?gracePeriodSeconds=5")).await.expect(200);
@@ -114,5 +132,9 @@ async fn an_eviction_deletes_unless_a_budget_covers_the_pod() {
     admin.post("/apis/policy/v1/namespaces/e/poddisruptionbudgets", budget).await.expect(201);
     admin.post(&format!("{pods}/a/eviction"), json!({"metadata": {"name": "a"}})).await.expect(201);
     assert!(admin.get(&format!("{pods}/a")).await.expect(200)["metadata"]["deletionTimestamp"].is_string());
-    admin.post(&format!("{pods}/b/eviction"), json!({"metadata": {"name": "b"}})).await.refuses(501, "NotImplemented", "PodDisruptionBudget");
+    admin.post(&format!("{pods}/b/eviction"), json!({"metadata": {"name": "b"}})).await.refuses(
+        501,
+        "NotImplemented",
+        "PodDisruptionBudget",
+    );
 }

@@ -129,7 +129,7 @@ impl Api {
     }
 
     /// From the network, with the headers given.
-    pub async fn from_network(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub async fn over_network(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         Answer::of(self.server.answer(request(method, path, headers, body.to_owned())).await).await
     }
 
@@ -137,7 +137,10 @@ impl Api {
     pub async fn namespace(&self, name: &str) {
         let admin = self.admin();
         admin.post("/api/v1/namespaces", json!({"metadata": {"name": name}})).await.expect(201);
-        admin.post(&format!("/api/v1/namespaces/{name}/serviceaccounts"), json!({"metadata": {"name": "default"}})).await.expect(201);
+        admin
+            .post(&format!("/api/v1/namespaces/{name}/serviceaccounts"), json!({"metadata": {"name": "default"}}))
+            .await
+            .expect(201);
     }
 }
 

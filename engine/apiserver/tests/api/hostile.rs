@@ -11,7 +11,12 @@ async fn garbage_is_a_bad_request() {
         let answer = admin.raw("POST", MAPS, &[], body.to_owned()).await;
         assert!(matches!(answer.code, 400 | 422), "{body:?}: {} {}", answer.code, String::from_utf8_lossy(&answer.bytes));
     }
-    for body in [json!({"metadata": 7}), json!({"metadata": {"name": []}}), json!({"metadata": {"name": "x"}, "data": {"a": 1}}), json!({"kind": "Pod", "metadata": {"name": "x"}})] {
+    for body in [
+        json!({"metadata": 7}),
+        json!({"metadata": {"name": []}}),
+        json!({"metadata": {"name": "x"}, "data": {"a": 1}}),
+        json!({"kind": "Pod", "metadata": {"name": "x"}}),
+    ] {
         admin.post(MAPS, body).await.refuses(400, "BadRequest", "");
     }
     for form in ["application/yaml", "application/vnd.kubernetes.protobuf"] {
@@ -56,10 +61,12 @@ async fn patches_are_limited_and_checked() {
     let admin = api.admin();
     admin.post(MAPS, config_map("x")).await.expect(201);
     let json_patch = [("content-type", "application/json-patch+json")];
-    let many = json!(vec![json!({"op": "add", "path": "/data/b", "value": "1"}); irori_apiserver::limits::PATCH_OPERATIONS_MAX + 1]);
+    let many =
+        json!(vec![json!({"op": "add", "path": "/data/b", "value": "1"}); irori_apiserver::limits::PATCH_OPERATIONS_MAX + 1]);
     let refused = admin.raw("PATCH", &format!("{MAPS}/x"), &json_patch, many.to_string()).await;
     refused.refuses(413, "RequestEntityTooLarge", "The allowed maximum operations in a JSON patch is 10000, got 10001");
-    for patch in [json!({}), json!([{"op": "remove", "path": "/nope"}]), json!([{"op": "test", "path": "/data/a", "value": "9"}])] {
+    for patch in [json!({}), json!([{"op": "remove", "path": "/nope"}]), json!([{"op": "test", "path": "/data/a", "value": "9"}])]
+    {
         let code = admin.raw("PATCH", &format!("{MAPS}/x"), &json_patch, patch.to_string()).await.code;
         assert!(matches!(code, 400 | 422), "{patch}: {code}");
     }
@@ -98,7 +105,11 @@ async fn methods_and_paths_that_are_not_there_are_said_not_to_be() {
     admin.raw("POST", &format!("{MAPS}/x"), &[], "{}".to_owned()).await.refuses(405, "MethodNotAllowed", "");
     admin.raw("BREW", MAPS, &[], String::new()).await.refuses(405, "MethodNotAllowed", "");
     admin.get("/api/v1/nothings").await.refuses(404, "NotFound", "the server could not find the requested resource");
-    admin.get("/apis/apps/v1/namespaces/default/deployments/x/nothing").await.refuses(404, "NotFound", "the server could not find the requested resource");
+    admin.get("/apis/apps/v1/namespaces/default/deployments/x/nothing").await.refuses(
+        404,
+        "NotFound",
+        "the server could not find the requested resource",
+    );
     admin.get("/api/v1/namespaces/default/nodes").await.refuses(404, "NotFound", "");
     let plain = admin.get("/nope").await;
     assert_eq!((plain.code, &plain.bytes[..]), (404, &b"404 page not found\n"[..]));

@@ -21,7 +21,10 @@ async fn pages_show_one_revision_whatever_happens_between_them() {
     let admin = api.admin();
     fill(&api, 5).await;
     let first = admin.get(&format!("{MAPS}?limit=2")).await.expect(200);
-    assert_eq!((names(&first), first["metadata"]["remainingItemCount"].as_u64()), (vec!["m00".to_owned(), "m01".to_owned()], Some(3)));
+    assert_eq!(
+        (names(&first), first["metadata"]["remainingItemCount"].as_u64()),
+        (vec!["m00".to_owned(), "m01".to_owned()], Some(3))
+    );
     admin.delete(&format!("{MAPS}/m02")).await.expect(200);
     admin.post(MAPS, config_map("m03a")).await.expect(201);
     let next = first["metadata"]["continue"].as_str().unwrap();
@@ -44,13 +47,16 @@ async fn selectors_choose_by_labels_and_fields() {
     let page = admin.get(&format!("{MAPS}?labelSelector=tier+in+(odd)&limit=2")).await.expect(200);
     assert_eq!((names(&page), page["metadata"].get("remainingItemCount")), (vec!["m01".to_owned(), "m03".to_owned()], None));
     let next = page["metadata"]["continue"].as_str().unwrap();
-    assert_eq!(names(&admin.get(&format!("{MAPS}?labelSelector=tier+in+(odd)&limit=2&continue={next}")).await.expect(200)), ["m05"]);
+    assert_eq!(
+        names(&admin.get(&format!("{MAPS}?labelSelector=tier+in+(odd)&limit=2&continue={next}")).await.expect(200)),
+        ["m05"]
+    );
     let one = admin.get(&format!("{MAPS}?fieldSelector=metadata.name%3Dm04")).await.expect(200);
     assert_eq!(names(&one), ["m04"]);
     let none = admin.get(&format!("{MAPS}?fieldSelector=metadata.name!%3Dm04,metadata.namespace%3Dother")).await.expect(200);
     assert_eq!(names(&none), Vec::<String>::new());
     admin.get(&format!("{MAPS}?labelSelector=a%3D%3D%3D")).await.refuses(400, "BadRequest", "");
-    admin.get(&format!("{MAPS}?fieldSelector=data.n%3D1")).await.refuses(400, "BadRequest", "field label not supported: data.n");
+    admin.get(&format!("{MAPS}?fieldSelector=data.n%3D1")).await.refuses(400, "BadRequest", "is not a known field selector");
 }
 
 #[tokio::test]
@@ -86,7 +92,8 @@ async fn lists_are_shown_as_tables_metadata_protobuf_and_gzip() {
     let api = Api::start().await;
     let admin = api.admin();
     fill(&api, 3).await;
-    let table = admin.raw("GET", MAPS, &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")], String::new()).await.expect(200);
+    let table =
+        admin.raw("GET", MAPS, &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")], String::new()).await.expect(200);
     assert_eq!((table["kind"].as_str(), table["rows"].as_array().unwrap().len()), (Some("Table"), 3));
     assert_eq!(table["rows"][0]["cells"][0], "m00");
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
@@ -116,7 +123,11 @@ async fn a_revision_may_be_asked_for_exactly_at_least_or_not_at_all() {
     let at_least = admin.get(&format!("{MAPS}?resourceVersion={first}&resourceVersionMatch=NotOlderThan")).await.expect(200);
     assert_eq!(names(&at_least), ["a", "b"]);
     assert_eq!(names(&admin.get(&format!("{MAPS}?resourceVersion=0")).await.expect(200)), ["a", "b"]);
-    admin.get(&format!("{MAPS}?resourceVersionMatch=Exact")).await.refuses(422, "Invalid", "resourceVersionMatch is forbidden unless resourceVersion");
+    admin.get(&format!("{MAPS}?resourceVersionMatch=Exact")).await.refuses(
+        422,
+        "Invalid",
+        "resourceVersionMatch is forbidden unless resourceVersion",
+    );
     let future = admin.get(&format!("{MAPS}?resourceVersion=999999")).await;
     assert_eq!(future.headers["retry-after"], "1");
     future.refuses(504, "Timeout", "Too large resource version: 999999");
@@ -132,7 +143,11 @@ async fn a_continue_token_of_a_forgotten_revision_is_gone_and_brings_another() {
     admin.delete(&format!("{MAPS}/m02")).await.expect(200);
     api.store.forgotten_below.store(at + 1, std::sync::atomic::Ordering::Relaxed);
     let next = first["metadata"]["continue"].as_str().unwrap();
-    let gone = admin.get(&format!("{MAPS}?limit=2&continue={next}")).await.refuses(410, "Expired", "The provided continue parameter is too old");
+    let gone = admin.get(&format!("{MAPS}?limit=2&continue={next}")).await.refuses(
+        410,
+        "Expired",
+        "The provided continue parameter is too old",
+    );
     let other = gone["metadata"]["continue"].as_str().unwrap();
     let rest = admin.get(&format!("{MAPS}?limit=2&continue={other}")).await.expect(200);
     assert_eq!(names(&rest), ["m03"], "what goes on is newer, and says so by its own revision");

@@ -81,7 +81,11 @@ async fn a_log_comes_from_the_node_with_its_options() {
     let log = api.admin().get("/api/v1/namespaces/n/pods/p/log?container=c&tailLines=5&follow=true").await;
     assert_eq!((log.code, &log.bytes[..]), (200, &b"/containerLogs/n/p/c?follow=true&tailLines=5"[..]));
     let pods = "/api/v1/namespaces/n/pods";
-    api.admin().get(&format!("{pods}/p/log")).await.refuses(400, "BadRequest", "a container name must be specified for pod p, choose one of: [c d]");
+    api.admin().get(&format!("{pods}/p/log")).await.refuses(
+        400,
+        "BadRequest",
+        "a container name must be specified for pod p, choose one of: [c d]",
+    );
     api.admin().get(&format!("{pods}/p/log?container=z")).await.refuses(400, "BadRequest", "container z is not valid for pod p");
     api.admin().get(&format!("{pods}/unbound/log")).await.refuses(400, "BadRequest", "does not have a host assigned");
     api.user("bob", &[]).get(&format!("{pods}/p/log")).await.refuses(403, "Forbidden", "cannot get resource \"pods/log\"");
@@ -151,7 +155,10 @@ async fn exec_over_spdy_and_without_permission_is_refused() {
     admin.post(&format!("{rbac}/roles"), json!({"metadata": {"name": "r"}, "rules": rules})).await.expect(201);
     let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"});
     let subject = json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "bob"});
-    admin.post(&format!("{rbac}/rolebindings"), json!({"metadata": {"name": "r"}, "roleRef": role, "subjects": [subject]})).await.expect(201);
+    admin
+        .post(&format!("{rbac}/rolebindings"), json!({"metadata": {"name": "r"}, "roleRef": role, "subjects": [subject]}))
+        .await
+        .expect(201);
     let answer = api.user("bob", &[]).open(exec("websocket", "")).await;
     Answer::of(answer).await.refuses(403, "Forbidden", "User \"bob\" cannot create resource \"pods/exec\"");
 }

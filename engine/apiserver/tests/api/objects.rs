@@ -47,7 +47,11 @@ async fn an_update_of_an_old_revision_is_a_conflict() {
     let admin = api.admin();
     let old = admin.post(MAPS, config_map("race")).await.expect(201);
     admin.merge(&format!("{MAPS}/race"), json!({"data": {"a": "2"}})).await.expect(200);
-    admin.put(&format!("{MAPS}/race"), old.clone()).await.refuses(409, "Conflict", "the object has been modified; please apply your changes");
+    admin.put(&format!("{MAPS}/race"), old.clone()).await.refuses(
+        409,
+        "Conflict",
+        "the object has been modified; please apply your changes",
+    );
     let patch = json!({"metadata": {"resourceVersion": old["metadata"]["resourceVersion"]}, "data": {"a": "3"}});
     admin.merge(&format!("{MAPS}/race"), patch).await.refuses(409, "Conflict", "the object has been modified");
     let other = json!({"metadata": {"name": "race", "uid": "other"}});
@@ -114,7 +118,11 @@ async fn a_body_may_be_yaml_or_protobuf_and_so_may_the_answer() {
     request = request.header("accept", "application/json");
     let again = admin.open(request.body(irori_http::full(got.bytes)).unwrap()).await;
     assert_eq!(Answer::of(again).await.expect(200)["data"]["a"], "1");
-    admin.raw("GET", &format!("{MAPS}/why"), &[("accept", "text/html")], String::new()).await.refuses(406, "NotAcceptable", "application/json");
+    admin.raw("GET", &format!("{MAPS}/why"), &[("accept", "text/html")], String::new()).await.refuses(
+        406,
+        "NotAcceptable",
+        "application/json",
+    );
     let odd = admin.raw("POST", MAPS, &[("content-type", "text/plain")], "x".to_owned()).await;
     odd.refuses(415, "UnsupportedMediaType", "accepted media types include: application/json");
 }
@@ -151,7 +159,11 @@ async fn scale_speaks_for_the_object_behind_it() {
     assert_eq!(scale["status"]["selector"], "app=web");
     let web = admin.get(&format!("{deployments}/web")).await.expect(200);
     assert_eq!((web["spec"]["replicas"].as_i64(), web["metadata"]["generation"].as_i64()), (Some(3), Some(2)));
-    admin.merge(&format!("{deployments}/web/scale"), json!({"spec": {"replicas": -1}})).await.refuses(422, "Invalid", "must be greater than or equal to 0");
+    admin.merge(&format!("{deployments}/web/scale"), json!({"spec": {"replicas": -1}})).await.refuses(
+        422,
+        "Invalid",
+        "must be greater than or equal to 0",
+    );
 }
 
 #[tokio::test]
@@ -167,7 +179,10 @@ async fn two_versions_of_a_kind_are_one_object() {
     assert_eq!(new["apiVersion"], "autoscaling/v2");
     assert_eq!(new["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 70);
     let old = admin.get(&format!("{v1}/h")).await.expect(200);
-    assert_eq!((old["apiVersion"].as_str(), old["spec"]["targetCPUUtilizationPercentage"].as_i64()), (Some("autoscaling/v1"), Some(70)));
+    assert_eq!(
+        (old["apiVersion"].as_str(), old["spec"]["targetCPUUtilizationPercentage"].as_i64()),
+        (Some("autoscaling/v1"), Some(70))
+    );
     let listed = admin.get(v1).await.expect(200);
     assert_eq!(listed["items"][0]["spec"]["targetCPUUtilizationPercentage"], 70);
 }
@@ -177,10 +192,16 @@ async fn what_is_not_built_yet_is_refused_plainly() {
     let api = Api::start().await;
     let admin = api.admin();
     let crd = json!({"metadata": {"name": "a.b"}});
-    admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.clone()).await.refuses(501, "NotImplemented", "CustomResourceDefinition");
+    admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.clone()).await.refuses(
+        501,
+        "NotImplemented",
+        "CustomResourceDefinition",
+    );
     let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
     admin.post(hooks, crd).await.refuses(501, "NotImplemented", "ValidatingWebhookConfiguration");
-    let apply = admin.raw("PATCH", &format!("{MAPS}/a?fieldManager=t"), &[("content-type", "application/apply-patch+yaml")], "{}".to_owned()).await;
+    let apply = admin
+        .raw("PATCH", &format!("{MAPS}/a?fieldManager=t"), &[("content-type", "application/apply-patch+yaml")], "{}".to_owned())
+        .await;
     apply.refuses(415, "UnsupportedMediaType", "server-side apply is not implemented");
     api.namespace("n").await;
     admin.post("/api/v1/namespaces/n/pods", pod("p")).await.expect(201);
@@ -192,7 +213,8 @@ async fn what_is_not_built_yet_is_refused_plainly() {
 #[tokio::test]
 async fn a_kind_without_controller_is_taken_with_a_warning() {
     let api = Api::with(|s| s.without_controller = vec![("batch".to_owned(), "CronJob".to_owned())]).await;
-    let template = json!({"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}});
+    let template =
+        json!({"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}});
     let body = json!({"metadata": {"name": "c"}, "spec": {"schedule": "* * * * *", "jobTemplate": template}});
     let answer = api.admin().post("/apis/batch/v1/namespaces/default/cronjobs", body).await;
     assert!(answer.headers["warning"].to_str().unwrap().contains("no controller"));

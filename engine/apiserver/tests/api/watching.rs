@@ -119,7 +119,10 @@ async fn initial_events_end_with_a_marked_bookmark() {
     let mut watch = admin.watch(&format!("{MAPS}?{query}")).await;
     assert_eq!(watch.brief().await, brief("ADDED", "a"));
     let mark = watch.next().await.unwrap();
-    assert_eq!((mark["type"].as_str(), mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"].as_str()), (Some("BOOKMARK"), Some("true")));
+    assert_eq!(
+        (mark["type"].as_str(), mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"].as_str()),
+        (Some("BOOKMARK"), Some("true"))
+    );
     admin.post(MAPS, config_map("b")).await.expect(201);
     let event = watch.next().await.unwrap();
     assert!(revision(&event["object"]) > revision(&mark["object"]));
@@ -136,7 +139,12 @@ async fn a_watch_ends_at_its_timeout() {
 async fn a_watch_may_be_a_table_whose_columns_come_once() {
     let api = Api::start().await;
     let admin = api.admin();
-    let request = request("GET", &format!("{MAPS}?watch=true&timeoutSeconds=20"), &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")], String::new());
+    let request = request(
+        "GET",
+        &format!("{MAPS}?watch=true&timeoutSeconds=20"),
+        &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")],
+        String::new(),
+    );
     let mut watch = Events::of(admin.open(request).await);
     admin.post(MAPS, config_map("a")).await.expect(201);
     let first = watch.next().await.unwrap();
@@ -154,7 +162,10 @@ async fn a_watch_of_a_revision_that_is_gone_is_told_so_as_an_event() {
     api.store.forgotten_below.store(old + 1, std::sync::atomic::Ordering::Relaxed);
     let mut watch = api.admin().watch(&format!("{MAPS}?watch=true&resourceVersion={old}")).await;
     let event = watch.next().await.unwrap();
-    assert_eq!((event["type"].as_str(), event["object"]["code"].as_u64(), event["object"]["reason"].as_str()), (Some("ERROR"), Some(410), Some("Expired")));
+    assert_eq!(
+        (event["type"].as_str(), event["object"]["code"].as_u64(), event["object"]["reason"].as_str()),
+        (Some("ERROR"), Some(410), Some("Expired"))
+    );
     assert!(event["object"]["message"].as_str().unwrap().starts_with("too old resource version"));
     assert_eq!(watch.next().await, None);
 }
