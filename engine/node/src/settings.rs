@@ -83,3 +83,34 @@ pub fn parse_resolv_conf(text: &str) -> Dns {
     }
     dns
 }
+
+/// A node that listens to nobody.
+#[cfg(test)]
+pub(crate) fn for_tests() -> Settings {
+    let folder = PathBuf::from("/nowhere");
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("usual versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
+    Settings {
+        name: "n1".to_owned(),
+        folder,
+        hostname: "n1".to_owned(),
+        addresses: vec![IpAddr::from([192, 0, 2, 1])],
+        labels: Vec::new(),
+        taints: Vec::new(),
+        pods_max: 110,
+        reserved_cpu_millis: 500,
+        reserved_memory_bytes: 0,
+        pids_per_pod_max: None,
+        cluster_dns: vec![IpAddr::from([10, 96, 0, 10])],
+        cluster_domain: "cluster.local".to_owned(),
+        host_dns: Dns::default(),
+        port: 10_250,
+        tls: Arc::new(tls),
+        clients: Arc::new(|_| None),
+        version: "v1.36.2-test".to_owned(),
+        lease_every: Duration::from_secs(10),
+    }
+}

@@ -167,3 +167,49 @@ pub fn patch(wanted: &NodeStatus) -> Value {
     }
     json!({ "status": status })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(now: i64, not_ready: Option<&str>) -> Facts {
+        Facts {
+            capacity: Capacity { cpu_millis: 4000, memory_bytes: 8 << 30, disk_bytes: 64 << 30 },
+            machine: Machine { architecture: "amd64", ..Machine::default() },
+            pressure: Pressure { memory: false, disk: true, pids: false },
+            runtime: Some(RuntimeVersion { name: "containerd".into(), version: "1.6.20".into(), api_version: "v1".into() }),
+            not_ready: not_ready.map(str::to_owned),
+            now: Timestamp::from_second(now).expect("in range"),
+        }
+    }
+
+    fn condition(status: &NodeStatus, kind: &str) -> (String, i64) {
+        let found = status.conditions.iter().flatten().find(|c| c.type_ == kind).expect("there");
+        (found.status.clone(), found.last_transition_time.as_ref().expect("a time").0.as_second())
+    }
+
+    #[test]
+    fn a_node_says_what_it_has_and_keeps_back_what_is_reserved() {
+        let node = fresh(&crate::settings::for_tests(), &facts(100, None));
+        let status = node.status.expect("a status");
+        let of = |map: &Option<BTreeMap<String, Quantity>>, name: &str| map.as_ref().expect("there")[name].0.clone();
+        assert_eq!((of(&status.capacity, "cpu"), of(&status.allocatable, "cpu")), ("4".to_owned(), "3500m".to_owned()));
+        assert_eq!(of(&status.allocatable, "memory"), format!("{}Ki", 8 << 20));
+        assert_eq!((condition(&status, "Ready").0.as_str(), condition(&status, "DiskPressure").0.as_str()), ("True", "True"));
+        assert_eq!(status.node_info.expect("info").container_runtime_version, "containerd://1.6.20");
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_it_changes_and_heartbeats_alone_are_not_written() {
+        let settings = crate::settings::for_tests();
+        let first = status(&settings, &facts(100, None), &[]);
+        let written = first.conditions.clone().expect("conditions");
+        let later = status(&settings, &facts(200, None), &written);
+        assert_eq!(condition(&later, "Ready"), ("True".to_owned(), 100));
+        let node = Node { status: Some(first), ..Node::default() };
+        assert!(is_written(&node, &later));
+        let worse = status(&settings, &facts(300, Some("containerd is away")), &written);
+        assert_eq!(condition(&worse, "Ready"), ("False".to_owned(), 300));
+        assert!(!is_written(&node, &worse));
+    }
+}

@@ -152,3 +152,6 @@ fn security(spec: &PodSpec, container: &Container, image: &Image) -> Result<Cont
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

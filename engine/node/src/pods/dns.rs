@@ -77,3 +77,6 @@ pub fn etc_hosts(pod: &PodRef, spec: &PodSpec, ips: &[String], settings: &Settin
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

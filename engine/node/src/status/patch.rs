@@ -58,3 +58,51 @@ pub fn patch(uid: &str, status: &PodStatus) -> Value {
     }
     json!({ "metadata": { "uid": uid }, "status": body })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> PodStatus {
+        let text = json!({
+            "phase": "Running", "podIP": "10.42.0.5", "podIPs": [{ "ip": "10.42.0.5" }], "hostIP": "192.0.2.1", "hostIPs": [{ "ip": "192.0.2.1" }],
+            "conditions": [{ "type": "Ready", "status": "True" }],
+            "containerStatuses": [{ "name": "c", "image": "x", "imageID": "", "ready": true, "restartCount": 0, "lastState": {} }],
+        });
+        serde_json::from_value(text).expect("a status")
+    }
+
+    fn written(change: impl FnOnce(&mut PodStatus)) -> Pod {
+        let mut status = status();
+        change(&mut status);
+        Pod { status: Some(status), ..Pod::default() }
+    }
+
+    #[test]
+    fn what_stands_already_is_not_written_again() {
+        assert!(is_written(&written(|_| {}), &status()));
+        assert!(is_written(&written(|s| s.container_statuses.as_mut().expect("there")[0].last_state = None), &status()));
+        let others = |s: &mut PodStatus| {
+            s.conditions.as_mut().expect("there").push(PodCondition {
+                type_: "PodScheduled".into(),
+                status: "True".into(),
+                ..PodCondition::default()
+            });
+            s.qos_class = Some("Burstable".into());
+        };
+        assert!(is_written(&written(others), &status()), "what others write is theirs");
+        assert!(!is_written(&written(|s| s.conditions = None), &status()));
+        assert!(!is_written(&written(|s| s.container_statuses.as_mut().expect("there")[0].restart_count = 1), &status()));
+        assert!(!is_written(&Pod::default(), &status()));
+    }
+
+    #[test]
+    fn a_patch_replaces_addresses_takes_away_what_is_gone_and_is_bound_to_the_uid() {
+        let patch = patch("u1", &status());
+        assert_eq!(patch["metadata"]["uid"], "u1");
+        assert_eq!(patch["status"]["podIPs"], json!([{ "$patch": "replace" }, { "ip": "10.42.0.5" }]));
+        assert!(patch["status"].get("reason").is_some_and(Value::is_null), "a reason that is gone is said");
+        assert!(patch["status"]["conditions"][0].get("message").is_some_and(Value::is_null));
+        assert!(patch["status"].get("qosClass").is_none(), "the server's own");
+    }
+}
