@@ -2,6 +2,7 @@
 pub mod node;
 pub mod objects;
 pub mod platform;
+pub mod ranges;
 pub mod reachable;
 pub mod server;
 

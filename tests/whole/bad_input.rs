@@ -11,7 +11,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_changes_nothing() {
     home.edit("replicas: 2", "replcias: 2");
     let said = up(&home);
     assert_eq!(said.code, Some(2));
-    assert!(said.err.contains("home.yaml:8:33: an app has no field `replcias`"), "{}", said.err);
+    assert!(said.err.contains("home.yaml:9:31: an app has no field `replcias`"), "{}", said.err);
     assert!(said.err.contains("did you mean `replicas`?"), "{}", said.err);
     assert!(!home.data().exists());
 }

@@ -115,3 +115,10 @@ pub(crate) fn parse(der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp, S
 fn validity(der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), TrustError> {
     parse(der).map(|(from, to, ..)| (from, to))
 }
+
+/// SHA-256 over the first certificate of a PEM text: the same for everybody who holds the certificate.
+pub fn fingerprint(pem: &str) -> Result<[u8; 32], TrustError> {
+    let first = chain_from_pem(pem)?.swap_remove(0);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &first);
+    Ok(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+}

@@ -21,7 +21,7 @@ mod tokens;
 pub use ca::{CaTree, Lifetime, ServerRequest, Verified, request_server};
 pub use error::TrustError;
 pub use files::{read_secret, write_secret};
-pub use identity::Identity;
+pub use identity::{Identity, fingerprint};
 pub use rotating::Rotating;
 pub use sans::{Scope, SubjectName};
 pub use tokens::TokenKeys;

@@ -25,7 +25,8 @@ use tokio::net::TcpListener;
 
 use super::{
     Context,
-    server::{CLUSTER_DNS, CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR, Server},
+    ranges::{Ranges, sockets},
+    server::{CLUSTER_DOMAIN, Server},
 };
 
 /// What a node shows to the API, and what it checks the API with. In one process it comes from the CA tree, apart from a folder.
@@ -102,6 +103,7 @@ pub struct Node {
     machine: Arc<Machine>,
     _node: irori_node::Node,
     addresses: Vec<IpAddr>,
+    ranges: Ranges,
     client: kube::Client,
     proxy: kube::Client,
     informers: Informers,
@@ -157,6 +159,9 @@ impl Node {
         addresses: Vec<IpAddr>,
     ) -> Result<Self> {
         let Context { clock, tasks, data, .. } = context;
+        let ranges = Ranges::of_home(&credentials.root_pem)?;
+        // For whoever removes this node without its credentials.
+        crate::data::write_whole(&data.root().join("root.crt"), credentials.root_pem.as_bytes())?;
         let machine = Machine::start(machine_settings(context), clock.clone(), tasks).await?;
         let version = machine.version().await?;
         let (client, proxy) = (credentials.client(&credentials.node, context)?, credentials.client(&credentials.proxy, context)?);
@@ -176,7 +181,7 @@ impl Node {
             reserved_cpu_millis: 0,
             reserved_memory_bytes: 0,
             pids_per_pod_max: Some(4096),
-            cluster_dns: vec![CLUSTER_DNS.parse()?],
+            cluster_dns: ranges.cluster_dns(),
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
             host_dns: parse_resolv_conf(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
             port,
@@ -198,13 +203,24 @@ impl Node {
             tasks: tasks.clone(),
         })?;
         let runtime = format!("{} {}", version.name, version.version);
-        Ok(Self { name: name.to_owned(), runtime, machine, _node: node, addresses, client, proxy, informers, proxy_informers })
+        Ok(Self {
+            name: name.to_owned(),
+            runtime,
+            machine,
+            _node: node,
+            addresses,
+            ranges,
+            client,
+            proxy,
+            informers,
+            proxy_informers,
+        })
     }
 
     /// Sets the pod network up as soon as the node has its ranges; returns the pod-side addresses and what a person should know.
     pub async fn network(&self, context: &Context, home: &Home) -> Result<(Vec<IpAddr>, Vec<String>)> {
         let pod_cidrs = self.pod_cidrs().await?;
-        let settings = network_settings(context, &self.name, pod_cidrs, self.addresses.clone())?;
+        let settings = network_settings(context, &self.ranges, &self.name, pod_cidrs, self.addresses.clone())?;
         let network = Network::new(settings.clone());
         let prepared = network.prepare().await?;
         let program = std::env::current_exe().context("find irori's own program")?;
@@ -232,7 +248,12 @@ impl Node {
         };
         let ranges = tokio::time::timeout(Duration::from_secs(60), given).await;
         let ranges = ranges.ok().flatten().context("the node was given no pod range in 60 s")?;
-        ranges.iter().map(|range| range.parse().with_context(|| format!("read pod range `{range}`"))).collect()
+        let ranges: Vec<Cidr> = ranges
+            .iter()
+            .map(|range| range.parse().with_context(|| format!("read pod range `{range}`")))
+            .collect::<Result<_>>()?;
+        // The cluster may have a family that this machine has not.
+        Ok(ranges.into_iter().filter(|range| !range.is_v6() || self.ranges.pods().len() > 1).collect())
     }
 
     async fn cluster_dns(&self, context: &Context, home: &Home, settings: &irori_network::Settings) -> Result<()> {
@@ -241,9 +262,9 @@ impl Node {
             given => dns::Upstreams::Fixed(given.iter().map(|ip| SocketAddr::new(*ip, 53)).collect()),
         };
         let settings = dns::DnsSettings {
-            listen: settings.gateways().into_iter().map(|ip| SocketAddr::new(ip, 53)).collect(),
+            listen: sockets(settings.gateways(), 53),
             domain: CLUSTER_DOMAIN.to_owned(),
-            service_addresses: vec![CLUSTER_DNS.parse()?],
+            service_addresses: self.ranges.cluster_dns(),
             reverse: settings.cluster_cidrs.iter().chain(&settings.service_cidrs).copied().collect(),
             upstreams,
         };
@@ -274,6 +295,7 @@ async fn listen(addresses: &[IpAddr], port: u16) -> Result<(TcpListener, u16)> {
 
 fn network_settings(
     context: &Context,
+    ranges: &Ranges,
     node: &str,
     pod_cidrs: Vec<Cidr>,
     node_addresses: Vec<IpAddr>,
@@ -284,8 +306,8 @@ fn network_settings(
         node_name: node.to_owned(),
         data_dir: context.data.root().to_owned(),
         pod_cidrs,
-        cluster_cidrs: vec![POD_CIDR.parse()?],
-        service_cidrs: vec![SERVICE_CIDR.parse()?],
+        cluster_cidrs: ranges.pods().iter().map(|(range, _)| range.parse()).collect::<Result<_, _>>()?,
+        service_cidrs: ranges.services().iter().map(|(base, bits)| format!("{base}/{bits}").parse()).collect::<Result<_, _>>()?,
         uplinks: Vec::new(),
         node_addresses,
         nft: nft.unwrap_or_else(|| PathBuf::from("nft")),
@@ -319,7 +341,12 @@ pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
 
 /// Removes links, routes and rules of this home.
 pub async fn remove_network(context: &Context) -> Result<()> {
-    let settings = network_settings(context, &name()?, vec![POD_CIDR.parse()?], addresses())?;
+    // The ranges of this node are not known here; everything that was made carries the instance id.
+    let root = std::fs::read_to_string(context.data.trust().join("root.crt"))
+        .or_else(|_| std::fs::read_to_string(context.data.root().join("root.crt")));
+    let ranges = Ranges::of_home(&root.context("read the home's root certificate")?)?;
+    let pods = ranges.pods().iter().map(|(range, _)| range.parse()).collect::<Result<_, _>>()?;
+    let settings = network_settings(context, &ranges, &name()?, pods, addresses())?;
     Network::new(settings).remove().await?;
     Ok(())
 }

@@ -12,18 +12,15 @@ use irori_runtime::Tasks;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::json;
 
-use super::{
-    objects::ensure,
-    server::{CLUSTER_DNS, KUBERNETES_SERVICE},
-};
+use super::{objects::ensure, ranges::Ranges};
 
 /// Service default/kubernetes, and the addresses where this server answers.
-pub async fn ensure_kubernetes(admin: &kube::Client, endpoints: &[SocketAddr]) -> Result<()> {
+pub async fn ensure_kubernetes(admin: &kube::Client, ranges: &Ranges, endpoints: &[SocketAddr]) -> Result<()> {
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
     let port = endpoints.first().map_or(6443, SocketAddr::port);
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "spec": {"clusterIP": KUBERNETES_SERVICE, "type": "ClusterIP", "ports": [{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}]},
+        "spec": {"clusterIP": ranges.kubernetes(), "type": "ClusterIP", "ports": [{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}]},
     });
     let mut objects = vec![service];
     let ready: Vec<_> = endpoints
@@ -42,14 +39,15 @@ pub async fn ensure_kubernetes(admin: &kube::Client, endpoints: &[SocketAddr]) -
 }
 
 /// Keeps the cluster DNS's objects: every node answers on the first address of its pod ranges.
-pub fn keep_cluster_dns(admin: kube::Client, informers: &Informers, tasks: &Tasks) {
+pub fn keep_cluster_dns(admin: kube::Client, services: Vec<IpAddr>, informers: &Informers, tasks: &Tasks) {
     let nodes: Informer<Node> = informers.of();
     let changes = nodes.changes().map(|change| change.key);
-    Loop::default().run(ClusterDns { admin, nodes }, changes, tasks);
+    Loop::default().run(ClusterDns { admin, services, nodes }, changes, tasks);
 }
 
 struct ClusterDns {
     admin: kube::Client,
+    services: Vec<IpAddr>,
     nodes: Informer<Node>,
 }
 
@@ -71,8 +69,7 @@ impl Reconciler for ClusterDns {
             if listening.is_empty() {
                 return Ok(Outcome::Done);
             }
-            let service: IpAddr = CLUSTER_DNS.parse().expect("the default is an address");
-            let made = ensure_dns_objects(&self.admin, &key.name, &[service], &listening).await;
+            let made = ensure_dns_objects(&self.admin, &key.name, &self.services, &listening).await;
             made.map_err(|source| ReconcileError::other("make the objects of the cluster DNS", source))?;
             Ok(Outcome::Done)
         })

@@ -1,13 +1,11 @@
 //! Store, API, controllers, scheduler, signer.
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use irori_api::row::Tables;
-use irori_apiserver::{ApiServer, UserInfo};
+use irori_apiserver::{ApiServer, Cidr, UserInfo};
 use irori_client::{Informers, in_process};
+use irori_controllers::Pool;
 use irori_home::Home;
 use irori_http::{Limits, serve};
 use irori_runtime::OnEnd;
@@ -18,19 +16,12 @@ use tokio::net::TcpListener;
 use super::{
     Context,
     objects::{INFORMER_USER, SYSTEM_NAMESPACE, ensure, own},
+    ranges::Ranges,
+    reachable::keep_cluster_dns,
 };
 
-/// Defaults of the cluster network (docs/ARCHITECTURE.md).
-pub const SERVICE_CIDR: &str = "10.96.0.0/12";
-pub const KUBERNETES_SERVICE: &str = "10.96.0.1";
-pub const CLUSTER_DNS: &str = "10.96.0.10";
+/// Names inside the cluster end in this.
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
-/// Pods of all nodes; each node gets a part.
-pub const POD_CIDR: &str = "10.42.0.0/16";
-
-/// The gateway address of the first part of `POD_CIDR`.
-const POD_SIDE_FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 42, 0, 1));
-
 /// The running server.
 pub struct Server {
     context: Context,
@@ -38,6 +29,7 @@ pub struct Server {
     pub api: Arc<ApiServer>,
     pub trust: Arc<CaTree>,
     pub informers: Informers,
+    pub ranges: Ranges,
     tls: Arc<rustls::ServerConfig>,
     /// On loopback.
     pub address: SocketAddr,
@@ -52,7 +44,9 @@ impl Server {
         let loopback = SocketAddr::from(([127, 0, 0, 1], home.network.api_port));
         let listener = TcpListener::bind(loopback).await.with_context(|| format!("bind API listener on {loopback}"))?;
         let address = listener.local_addr()?;
+        let ranges = Ranges::of_home(trust.root_pem())?;
         let settings = irori_apiserver::Settings {
+            service_cidrs: ranges.services().into_iter().map(|(address, bits)| Cidr { address, bits }).collect(),
             without_controller: irori_controllers::without_controller(),
             advertised: address.to_string(),
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
@@ -66,7 +60,7 @@ impl Server {
         let tls = api_tls(context, &trust, &more)?;
 
         let informers = Informers::new(in_process(api.in_process(UserInfo::new(INFORMER_USER, &[]))), tasks.clone());
-        let server = Self { context: context.clone(), store, api, trust, informers, tls, address };
+        let server = Self { context: context.clone(), store, api, trust, informers, ranges, tls, address };
         server.listen_with(listener);
         ensure(&server.admin(), &own()).await?;
         server.start_parts();
@@ -85,8 +79,10 @@ impl Server {
 
     fn start_parts(&self) {
         let Context { clock, tasks, .. } = &self.context;
+        let pool = |(range, node_bits): (String, u8)| Some(Pool { cidr: range.parse().ok()?, node_bits });
         let settings = irori_controllers::Settings {
             root_ca_pem: self.trust.root_pem().to_owned(),
+            pod_pools: self.ranges.pods().into_iter().filter_map(pool).collect(),
             ..irori_controllers::Settings::default()
         };
         irori_controllers::start(settings, |account| self.account("kube-system", account), &self.informers, clock, tasks);
@@ -94,7 +90,7 @@ impl Server {
         irori_scheduler::start(scheduler, &self.informers, clock, tasks);
         let requesters = vec![format!("system:serviceaccount:{SYSTEM_NAMESPACE}:certs")];
         let signer = self.account(SYSTEM_NAMESPACE, "signer");
-        super::reachable::keep_cluster_dns(self.admin(), &self.informers, tasks);
+        keep_cluster_dns(self.admin(), self.ranges.cluster_dns(), &self.informers, tasks);
         irori_certs::Signer::start(signer, &self.informers, self.trust.clone(), requesters, clock, tasks);
     }
 
@@ -130,7 +126,7 @@ impl Server {
 }
 
 /// What every API server is called.
-const API_NAMES: [&str; 8] = [
+const API_NAMES: [&str; 7] = [
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
@@ -138,14 +134,15 @@ const API_NAMES: [&str; 8] = [
     "localhost",
     "127.0.0.1",
     "::1",
-    KUBERNETES_SERVICE,
 ];
 
 /// TLS of an API listener: a certificate for the usual names and `more`, renewed for as long as the process runs.
 pub fn api_tls(context: &Context, trust: &Arc<CaTree>, more: &[SubjectName]) -> Result<Arc<rustls::ServerConfig>> {
     let mut names: Vec<SubjectName> = API_NAMES.map(SubjectName::from).into();
-    // Where pods of the server's own node reach it.
-    names.push(SubjectName::Ip(POD_SIDE_FIRST));
+    // Where pods reach it: through its Service, or on the pod side of its own node.
+    let ranges = Ranges::of_home(trust.root_pem())?;
+    names.push(SubjectName::Ip(ranges.kubernetes().into()));
+    names.extend(ranges.first_pod_side().into_iter().map(SubjectName::Ip));
     names.extend(more.iter().filter(|name| trust.scope().permits(name)).cloned());
     let identity = trust.issue_server(&names, Lifetime::default())?;
     let certificate = Rotating::new(&identity)?;

@@ -14,7 +14,7 @@ use crate::{
         node::{self, Credentials},
         objects::SYSTEM_NAMESPACE,
         platform, reachable,
-        server::{POD_CIDR, Server},
+        server::Server,
     },
     cli::{Apart, Done, Server as Arguments},
     data::{DataDir, Held, Running},
@@ -41,7 +41,7 @@ pub fn server(arguments: Arguments, offset: SignedDuration) -> Done {
         for address in &arguments.listen {
             endpoints.push(server.listen(*address).await?);
         }
-        reachable::ensure_kubernetes(&server.admin(), &endpoints).await?;
+        reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints).await?;
         let api = endpoints.first().copied().unwrap_or(server.address);
         credentials(&context, &server, api)?;
         crate::data::write_whole(&context.data.root().join("home.yaml"), text.as_bytes())?;
@@ -91,7 +91,7 @@ async fn run_node(context: &Context, home: &Home, arguments: &Apart) -> Result<(
     findings.iter().for_each(|finding| eprintln!("     {finding}"));
     running.import_builtins().await?;
     let pod_side: Vec<String> = pod_side.iter().map(ToString::to_string).collect();
-    eprintln!("ok   node  {name} with {}, pods of {POD_CIDR} behind {}", running.runtime, pod_side.join(", "));
+    eprintln!("ok   node  {name} with {}, pods behind {}", running.runtime, pod_side.join(", "));
     node::hold(running, context);
     context.wait(None).await
 }

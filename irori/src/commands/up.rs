@@ -12,7 +12,7 @@ pub use detached::remove_service;
 
 use super::{admin_client, read_home};
 use crate::{
-    assemble::{self, Context, node, platform, reachable, server::Server},
+    assemble::{self, Context, node, platform, ranges::sockets, reachable, server::Server},
     cli::{Done, Ended, Exit, Output, Up},
     data::{DataDir, Held, Running, write_whole},
     machine,
@@ -106,10 +106,10 @@ async fn start(context: &Context, home: &Home, progress: &Progress) -> Result<(S
     let stage = progress.stage("network");
     let (pod_side, findings) = node.network(context, home).await?;
     let mut endpoints = Vec::new();
-    for ip in pod_side.into_iter().chain(home.network.api_addresses.iter().copied()) {
-        endpoints.push(server.listen(SocketAddr::new(ip, server.address.port())).await?);
+    for address in sockets(pod_side.into_iter().chain(home.network.api_addresses.iter().copied()), server.address.port()) {
+        endpoints.push(server.listen(address).await?);
     }
-    reachable::ensure_kubernetes(&server.admin(), &endpoints).await?;
+    reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints).await?;
     findings.iter().for_each(|finding| progress.note(finding));
     stage.done("pods, Services, cluster DNS");
 
