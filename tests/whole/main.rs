@@ -3,5 +3,6 @@ mod answers;
 mod apart;
 mod bad_input;
 mod clock;
+mod crash;
 mod killed;
 mod kubectl;

@@ -235,10 +235,16 @@ impl Home {
         (code.parse().unwrap_or(0), if body.is_empty() { said.err } else { body })
     }
 
-    /// No line of the log may tell of a panic, or of an error that no test expects.
+    /// No line of the log may tell of a panic, or of an error.
+    #[track_caller]
     pub fn expect_clean_log(&self) {
-        let said = self.said();
-        let bad: Vec<&str> = said.lines().filter(|line| line.contains("panicked") || line.contains(" ERROR ")).collect();
+        self.expect_clean_log_but(&[]);
+    }
+
+    /// The same, save lines that hold one of these.
+    #[track_caller]
+    pub fn expect_clean_log_but(&self, expected: &[&str]) {
+        let bad = crate::bad_lines(&self.said(), expected);
         assert!(bad.is_empty(), "the log has errors:\n{}", bad.join("\n"));
     }
 }

@@ -1,11 +1,16 @@
 //! What whole-binary tests need: machines, homes, kubectl, curl.
 //!
 //! What it is: `Machine` is a network namespace that stands for a host, with an address of its own; `Home` is an irori running there, in a folder of
-//! its own; both clean up after themselves. What it is not: it knows no types of irori's, it sees what a person sees.
-//! Invariant: nothing listens outside a namespace made here. Limits: every wait has a deadline, and says at it what was seen.
+//! its own; `Api` is an `irori api` on loopback; all clean up after themselves. `client` asks over HTTPS what no decent client asks, `kills` kills.
+//! What it is not: it takes part in nothing; it sees what a person sees, and borrows certificates and the ledger of promises.
+//! Invariant: nothing listens outside loopback and the namespaces made here. Limits: every wait has a deadline, and says at it what was seen.
+pub mod api;
+pub mod client;
 mod home;
+pub mod kills;
 mod machine;
 
+pub use api::Api;
 pub use home::{Home, Options};
 pub use machine::{Machine, Said};
 
@@ -36,4 +41,11 @@ pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Resu
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }
+}
+
+/// Lines of a log that tell of a panic, or of an error that is none of the `expected` ones.
+pub fn bad_lines(log: &str, expected: &[&str]) -> Vec<String> {
+    let is_bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
+    let is_expected = |line: &str| !line.contains("panicked") && expected.iter().any(|text| line.contains(text));
+    log.lines().filter(is_bad).filter(|line| !is_expected(line)).map(str::to_owned).collect()
 }
