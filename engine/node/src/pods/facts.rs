@@ -45,7 +45,13 @@ impl ProbeKind {
 /// `None` for an object without name or uid, which no API server sends.
 pub fn pod_ref(pod: &Pod) -> Option<PodRef> {
     let meta = &pod.metadata;
-    Some(PodRef { namespace: meta.namespace.clone()?, name: meta.name.clone()?, uid: meta.uid.clone()? })
+    let uid = meta.uid.clone().filter(|uid| is_plain(uid))?;
+    Some(PodRef { namespace: meta.namespace.clone()?, name: meta.name.clone()?, uid })
+}
+
+/// Whether a uid can be the name of a folder and nothing else: folders are made and removed by it.
+pub fn is_plain(uid: &str) -> bool {
+    !uid.is_empty() && uid.len() <= 128 && uid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 pub fn restart_policy(spec: &PodSpec) -> RestartPolicy {

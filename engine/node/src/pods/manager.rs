@@ -145,6 +145,10 @@ impl Manager {
         let first = !std::mem::replace(&mut self.listed, true);
         let mut unlisted: Vec<String> = self.workers.keys().cloned().collect();
         for (pod, (sandboxes, containers)) in by_pod {
+            if !facts::is_plain(&pod.uid) {
+                tracing::warn!(uid = pod.uid, "the runtime has a pod whose uid is none");
+                continue;
+            }
             let orphan = !self.workers.contains_key(&pod.uid);
             let uid = pod.uid.clone();
             unlisted.retain(|known| *known != uid);
@@ -168,7 +172,7 @@ impl Manager {
         let work = tokio::task::spawn_blocking(move || {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let Ok(uid) = entry.file_name().into_string() else { continue };
-                if known.contains(&uid) {
+                if known.contains(&uid) || !facts::is_plain(&uid) {
                     continue;
                 }
                 match PodFolder::new(&folder, &uid).remove() {
