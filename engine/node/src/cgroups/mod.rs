@@ -113,6 +113,13 @@ impl Cgroups {
         self.weigh_burstable()
     }
 
+    /// Uids of the pods that have a group.
+    pub(crate) fn pods(&self) -> Vec<String> {
+        let classes = [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort];
+        let groups = classes.into_iter().flat_map(|class| self.hierarchy.children(&self.class(class)));
+        groups.filter_map(|group| group.rsplit_once("/pod").map(|(_, uid)| uid.to_owned())).collect()
+    }
+
     /// The class weighs as much as its pods together.
     fn weigh_burstable(&self) -> Result<(), CgroupError> {
         let class = self.class(Qos::Burstable);
@@ -154,7 +161,9 @@ mod tests {
         assert_eq!(groups.hierarchy.cpu_shares(path.trim_start_matches('/')), 256);
         assert_eq!(groups.hierarchy.read_limit_memory(path.trim_start_matches('/')), Some(64 << 20));
         assert!(groups.pod_usage(&pod).is_some());
+        assert_eq!(groups.pods(), ["u-1"]);
         groups.remove_pod("u-1").expect("remove");
+        assert!(groups.pods().is_empty());
         groups.remove_pod("u-1").expect("removing what is gone is fine");
         assert!(groups.pod_usage(&pod).is_none());
         groups.remove_all().expect("remove all");

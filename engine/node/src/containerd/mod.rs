@@ -167,6 +167,7 @@ impl Machine {
         }
         machine.take_in(&pause(PAUSE_IMAGE)).await.map_err(StartError::Image)?;
         machine.end_stale_execs().await;
+        machine.sweep().await.map_err(StartError::Adopt)?;
         machine.adopt_logs().await.map_err(StartError::Adopt)?;
         let watching = machine.clone();
         tasks.spawn("containerd watch", OnEnd::Fatal, async move { watching.watch().await });

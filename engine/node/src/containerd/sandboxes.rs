@@ -1,5 +1,10 @@
 //! Sandboxes: our words to the CRI's, and the calls.
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use irori_runtime::Backoff;
 use jiff::Timestamp;
@@ -88,19 +93,37 @@ impl Machine {
         if all.iter().any(|other| other.id != *id && other.pod.uid == gone.pod.uid) {
             return Ok(());
         }
-        self.remove_pod_leftovers(&gone.pod)
+        self.remove_pod_leftovers(&gone.pod).await
     }
 
     /// What this room made for the pod outside containerd.
-    fn remove_pod_leftovers(&self, pod: &PodRef) -> Result<()> {
+    async fn remove_pod_leftovers(&self, pod: &PodRef) -> Result<()> {
         let failed = |message: String| RuntimeError::Failed { operation: "remove sandbox", message };
-        self.cgroups
-            .remove_pod(&pod.uid)
-            .map_err(|source| failed(format!("{source}: {:?}", std::error::Error::source(&source))))?;
+        let mut attempt = 0;
+        // The kernel needs a moment to let go of what was killed.
+        while let Err(error) = self.cgroups.remove_pod(&pod.uid) {
+            if attempt == HALT_ATTEMPTS {
+                return Err(failed(chain(&error)));
+            }
+            tokio::time::sleep(HALT_AGAIN.wait(attempt)).await;
+            attempt += 1;
+        }
         match std::fs::remove_dir_all(self.pod_log_dir(pod)) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(failed(format!("remove logs: {source}"))),
             _ => Ok(()),
         }
+    }
+
+    /// Removes control groups of pods that have no sandbox: left behind where irori ended within a removal.
+    pub(super) async fn sweep(&self) -> Result<()> {
+        let known: BTreeSet<String> =
+            self.list_sandboxes(BTreeMap::new()).await?.into_iter().map(|sandbox| sandbox.pod.uid).collect();
+        for uid in self.cgroups.pods().into_iter().filter(|uid| !known.contains(uid)) {
+            if let Err(error) = self.cgroups.remove_pod(&uid) {
+                tracing::warn!(pod = uid, "remove a control group that is left: {}", chain(&error));
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn list_sandboxes(&self, labels: BTreeMap<String, String>) -> Result<Vec<SandboxStatus>> {

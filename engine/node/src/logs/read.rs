@@ -290,23 +290,26 @@ async fn newer_file(open: Option<&File>, log: &Path) -> io::Result<Option<File>>
         Some(file) => Some(file.metadata().await.map(|meta| (meta.dev(), meta.ino()))?),
         None => None,
     };
-    let mut first = None;
-    let mut passed = false;
-    for path in files(log)? {
-        let file = match File::open(&path).await {
-            Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        let meta = file.metadata().await?;
-        if passed {
-            return Ok(Some(file));
+    loop {
+        let listed = files(log)?;
+        let (mut first, mut passed) = (None, false);
+        for path in &listed {
+            let file = match File::open(path).await {
+                Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            let meta = file.metadata().await?;
+            if passed {
+                return Ok(Some(file));
+            }
+            passed = Some((meta.dev(), meta.ino())) == open;
+            first = first.or(Some(file));
         }
-        passed = Some((meta.dev(), meta.ino())) == open;
-        if first.is_none() {
-            first = Some(file);
+        // A rotation between listing and opening may have hidden the open file.
+        if passed || files(log)? == listed {
+            return Ok(first.filter(|_| !passed));
         }
     }
-    Ok(first.filter(|_| !passed))
 }
 
 #[cfg(test)]

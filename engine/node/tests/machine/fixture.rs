@@ -103,6 +103,21 @@ async fn clean_up(settings: MachineSettings, dir: &Path) {
     assert_eq!(processes_of(dir), Vec::<String>::new(), "processes are left");
 }
 
+/// Processes by their command line.
+fn processes_with(wanted: impl Fn(&str) -> bool) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("read").filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let line = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids.filter(|pid| wanted(&String::from_utf8_lossy(&line(pid)).replace('\0', " "))).collect()
+}
+
+/// Processes in control groups below one of that name.
+fn processes_in(group: &str) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("read").filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(group))).collect()
+}
+
 /// Command lines that name the folder.
 fn processes_of(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").expect("read").filter_map(Result::ok);
@@ -132,6 +147,32 @@ impl Host {
 
     pub fn path(&self) -> &Path {
         &self.dir
+    }
+
+    /// Ends every process and mount of the instance behind its back, and lets the machine seem to have started anew.
+    pub async fn pretend_reboot(&self) {
+        self.machine.stop_engine().await.expect("stop containerd");
+        let gone = async {
+            loop {
+                let shims = processes_with(|line| line.contains(&*self.dir.to_string_lossy()));
+                let inside = processes_in(&format!("/irori-{}/", self.settings.instance));
+                if shims.is_empty() && inside.is_empty() {
+                    break;
+                }
+                for pid in shims.into_iter().chain(inside) {
+                    let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, gone).await.expect("all end");
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("read");
+        let points =
+            mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|point| Path::new(point).starts_with(&self.dir));
+        for point in points.collect::<Vec<_>>().into_iter().rev() {
+            nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH).expect("unmount");
+        }
+        fs::write(self.settings.dir.join("boot_id"), "another").expect("write");
     }
 
     pub fn pid_of_containerd(&self) -> u32 {
