@@ -14,7 +14,8 @@ pub fn run(root: &Path, from: &Path) -> Result<()> {
     let file = fs::File::open(&source).with_context(|| format!("open {}", source.display()))?;
     GzDecoder::new(file).read_to_string(&mut text).context("unpack bootstrap objects")?;
     let lists: Map<String, Value> = serde_json::from_str(&text).context("parse bootstrap objects")?;
-    let mut out = String::from("# Made by `cargo xtask bootstrap`: what a stock server creates at its start. GROUP/VERSION/PLURAL JSON.\n");
+    let mut out =
+        String::from("# Made by `cargo xtask bootstrap`: what a stock server creates at its start. GROUP/VERSION/PLURAL JSON.\n");
     for (path, objects) in &lists {
         let path = path.trim_start_matches("/apis/").replace("/api/", "core/");
         if path.ends_with("/servicecidrs") {

@@ -8,7 +8,8 @@ use crate::setup::{self, TO_RUN, TO_TEST};
 const NEXTEST_VERSION: &str = "0.9.143";
 const DENY_VERSION: &str = "0.20.2";
 
-fn cargo(root: &Path) -> Command {
+/// cargo in the workspace.
+pub fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
     cargo
@@ -50,6 +51,6 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
 
 pub fn deny(root: &Path) -> Result<()> {
     let deny = setup::cargo_tool(root, "cargo-deny", DENY_VERSION)?;
-    // The advisory database cannot be reached everywhere; bans, licences and sources need nothing but the lock file.
-    setup::run(Command::new(deny).current_dir(root).args(["--offline", "check", "bans", "licenses", "sources"]))
+    // The advisory database cannot be reached everywhere; bans, licences and sources need the lock file and the packages alone.
+    setup::run(Command::new(deny).current_dir(root).args(["--locked", "check", "bans", "licenses", "sources"]))
 }

@@ -1,11 +1,15 @@
 //! The commands people type: `cargo xtask --help` lists them.
+mod bench;
 mod bootstrap;
 mod commands;
 mod layers;
 mod setup;
 mod tables;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -52,9 +56,22 @@ enum Command {
         #[arg(long, default_value = "../shared/kubernetes-1.36")]
         from: PathBuf,
     },
+    /// Measures irori and records the run in benches/runs (benches/README.md says what each bench is).
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
     match Arguments::parse().command {
         Command::Up { home, rest } => commands::up(root, &home, &rest),
@@ -63,5 +80,6 @@ fn main() -> anyhow::Result<()> {
         Command::Deny => commands::deny(root),
         Command::Tables { from, to } => tables::write(&from, &to),
         Command::Bootstrap { from } => bootstrap::run(root, &from),
+        Command::Bench(bench) => bench::run(root, bench),
     }
 }

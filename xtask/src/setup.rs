@@ -127,7 +127,8 @@ pub fn kubectl(root: &Path) -> Result<PathBuf> {
         run(Command::new("apt-get").current_dir(&tools).args(options).args(["-q"]).args(command))
     };
     own(&["update"])?;
-    own(&["download", "kubectl"])?;
+    // Whatever else calls itself kubectl on this machine: this one.
+    own(&["download", "kubectl/trixie"])?;
     let package = fs::read_dir(&tools)?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "deb"));
     let package = package.context("apt-get downloaded no package")?;
     run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&tools))?;
@@ -140,7 +141,8 @@ pub fn kubectl(root: &Path) -> Result<PathBuf> {
 
 /// The mirror that this machine takes Debian from; elsewhere Debian's own.
 fn debian_mirror() -> String {
-    let listed = Command::new("apt-get").args(["indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"]).output();
+    let listed =
+        Command::new("apt-get").args(["indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"]).output();
     let listed = listed.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
     let debian = listed.lines().filter_map(|line| line.strip_prefix("Debian ")).find(|uri| !uri.contains("security"));
     debian.unwrap_or("http://deb.debian.org/debian").to_owned()

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{canonical::canonical, decode::DEPTH_MAX};
 
-mod core;
+mod core_v1;
 mod extras;
 mod pod;
 #[cfg(test)]
@@ -80,7 +80,7 @@ fn by_code(name: &str, o: &mut Map<String, Value>) {
     let Some(name) = name.strip_prefix("io.k8s.") else { return };
     if let Some(name) = name.strip_prefix("api.core.v1.") {
         pod::by_code(name, o);
-        core::by_code(name, o);
+        core_v1::by_code(name, o);
     } else if name.starts_with("api.apps.") || name.starts_with("api.batch.") || name.starts_with("api.autoscaling.") {
         workloads::by_code(name, o);
     } else {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::tree::{get, text};
 
 mod age;
-mod core;
+mod core_v1;
 mod extras;
 mod network;
 mod pod;
@@ -90,7 +90,7 @@ pub fn table_cells(row: &Row, object: &Value, now_s: i64) -> Vec<Value> {
     if row.columns.iter().any(|c| c.json_path.is_some()) {
         return by_path(row, shown);
     }
-    let cells = core::cells(group, kind, shown)
+    let cells = core_v1::cells(group, kind, shown)
         .or_else(|| workloads::cells(group, kind, shown))
         .or_else(|| network::cells(group, kind, shown))
         .or_else(|| storage::cells(group, kind, shown))

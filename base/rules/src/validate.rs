@@ -14,7 +14,7 @@ mod access;
 mod batch;
 mod check;
 mod container;
-mod core;
+mod core_v1;
 mod immutable;
 mod limits;
 mod meta;
@@ -70,7 +70,7 @@ fn content(row: &Row, object: &Value, fresh: bool, errors: &mut ErrorList) {
         ("", "Service") => service::service(object, errors),
         ("", "Endpoints") => network::endpoints(object, errors),
         ("", "PersistentVolume" | "PersistentVolumeClaim") | ("storage.k8s.io", _) => storage::content(kind, object, errors),
-        ("", _) | ("events.k8s.io", "Event") => core::content(group, kind, object, fresh, errors),
+        ("", _) | ("events.k8s.io", "Event") => core_v1::content(group, kind, object, fresh, errors),
         ("apps", _) => workloads::content(kind, object, errors),
         ("batch", _) => batch::content(kind, object, errors),
         ("autoscaling" | "policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),

@@ -1,7 +1,7 @@
 //! Rows of networking kinds.
 use serde_json::Value;
 
-use super::{Shown, core::balancer_addresses, first_of, selector};
+use super::{Shown, core_v1::balancer_addresses, first_of, selector};
 use crate::tree::{int, items, text};
 
 pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {

@@ -1,0 +1,110 @@
+//! `cargo xtask bench …`: what irori costs and how fast it is, measured from outside the process.
+//!
+//! What it is: loads and homes of their own, bounded in time, on loopback or in a network namespace made here; every run is a file in
+//! `benches/runs`, every figure a line. What it is not: a test; a missed number is written down, not failed.
+//! Flow: ground (binary, scratch folder) → load or home → figures → record → table in `benches/README.md`.
+//! Invariant: what was started here is ended here, by its process id, also after Ctrl-C.
+mod api;
+mod control;
+mod curl;
+mod ground;
+mod home;
+mod idle;
+mod pods;
+mod proc;
+mod record;
+mod start;
+mod table;
+mod wants;
+mod wrk;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::setup;
+
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Creates, reads and lists of an API server alone.
+    Api {
+        #[command(flatten)]
+        common: Common,
+        /// Seconds of each create; reads and lists take a little less.
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
+    },
+    /// From the start of the process to an answer: the API alone, and a whole home.
+    Start {
+        #[command(flatten)]
+        common: Common,
+        /// How often each start is repeated; the median counts.
+        #[arg(long, default_value_t = 5)]
+        times: usize,
+    },
+    /// What a home of ten pods uses while nothing happens.
+    Idle {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Then so many minutes with the memory capped at 1.2 times what was used.
+        #[arg(long, default_value_t = 10)]
+        capped_minutes: u64,
+    },
+    /// From a pod's creation to its readiness, image present.
+    Pods {
+        #[command(flatten)]
+        common: Common,
+        /// Pods of each series.
+        #[arg(long, default_value_t = 50)]
+        count: usize,
+    },
+    /// Writes the table of `benches/README.md` anew from the newest runs.
+    Table,
+}
+
+#[derive(Args)]
+pub struct Common {
+    /// An irori that is already built, instead of building one in release mode.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Where data folders are made: a real disk, since some distributions keep /tmp in memory.
+    #[arg(long, default_value = "/var/tmp")]
+    scratch: PathBuf,
+    /// A remark that the record carries, such as what else ran on the machine.
+    #[arg(long)]
+    remark: Option<String>,
+}
+
+pub fn run(root: &Path, bench: Bench) -> Result<()> {
+    control::catch_signals()?;
+    match bench {
+        Bench::Api { common, seconds } => {
+            let ground = prepare(root, &common, false)?;
+            api::run(&ground, Duration::from_secs(seconds))?;
+        }
+        Bench::Start { common, times } => start::run(&prepare(root, &common, true)?, times)?,
+        Bench::Idle { common, minutes, capped_minutes } => {
+            let kubectl = setup::kubectl(root)?;
+            let ground = prepare(root, &common, true)?;
+            idle::run(&ground, &kubectl, Duration::from_secs(60 * minutes), Duration::from_secs(60 * capped_minutes))?;
+        }
+        Bench::Pods { common, count } => pods::run(&prepare(root, &common, true)?, count)?,
+        Bench::Table => {}
+    }
+    table::write(root)
+}
+
+fn prepare(root: &Path, common: &Common, home: bool) -> Result<ground::Ground> {
+    if home {
+        anyhow::ensure!(setup::is_root(), "a home needs root: run this bench as root");
+    }
+    setup::ensure(&setup::TO_RUN)?;
+    setup::ensure(&setup::TO_BENCH)?;
+    ground::Ground::prepare(root, common.binary.as_deref(), &common.scratch, common.remark.clone())
+}
