@@ -110,7 +110,7 @@ impl Machine {
 
     async fn lease(&self) -> Result<String> {
         let id = format!("irori-import-{}", uuid::Uuid::new_v4());
-        // containerd goes by the system's clock, whatever ours says.
+        // layers allow: containerd goes by the system's clock, whatever ours says.
         let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(LEASE_HOURS);
         let labels = BTreeMap::from([("containerd.io/gc.expire".to_owned(), expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())]);
         let request = engine::CreateLeaseRequest { id: id.clone(), labels };
