@@ -14,6 +14,7 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt;
 
+pub(crate) use self::plan::{hostname, is_selecting, selects, target_port};
 use crate::Context;
 
 /// A lost change must not keep a Service waiting for its own writes for ever.

@@ -9,7 +9,9 @@
 //! Failure modes: what the API refuses is tried again with backoff, per object; one object never holds up another.
 #[cfg(test)]
 mod builders;
+mod clusterrole;
 mod deployment;
+mod endpoints;
 mod endpointslice;
 mod garbage;
 mod kinds;
@@ -41,12 +43,14 @@ pub struct Settings {
     pub root_ca_pem: String,
     /// Where nodes get the addresses of their pods from, the primary family first. Empty: not from here.
     pub pod_pools: Vec<Pool>,
+    /// Without a sign of life for so long, a node's state is unknown.
+    pub node_grace: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let cidr = "10.42.0.0/16".parse().expect("a range");
-        Self { root_ca_pem: String::new(), pod_pools: vec![Pool { cidr, node_bits: 24 }] }
+        Self { root_ca_pem: String::new(), pod_pools: vec![Pool { cidr, node_bits: 24 }], node_grace: Duration::from_secs(40) }
     }
 }
 
@@ -68,10 +72,12 @@ pub fn start(settings: Settings, clients: impl Fn(&str) -> kube::Client, informe
     let context = Context { informers: informers.clone(), clock: clock.clone(), tasks: tasks.clone() };
     deployment::start(&context, clients("deployment-controller"));
     endpointslice::start(&context, clients("endpointslice-controller"));
+    clusterrole::start(&context, clients("clusterrole-aggregation-controller"));
+    endpoints::start(&context, clients("endpoint-controller"));
     garbage::start(&context, clients("generic-garbage-collector"));
     namespace::start(&context, clients("namespace-controller"));
     nodeipam::start(&context, clients("node-controller"), settings.pod_pools);
-    nodelife::start(&context, clients("node-controller"));
+    nodelife::start(&context, clients("node-controller"), settings.node_grace);
     podgc::start(&context, clients("pod-garbage-collector"));
     replicaset::start(&context, clients("replicaset-controller"));
     rootca::start(&context, clients("root-ca-cert-publisher"), settings.root_ca_pem);

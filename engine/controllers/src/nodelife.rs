@@ -26,7 +26,7 @@ use crate::{Context, pods, until};
 
 const LEASES: &str = "kube-node-lease";
 
-pub(crate) fn start(context: &Context, client: kube::Client) {
+pub(crate) fn start(context: &Context, client: kube::Client, grace: Duration) {
     let nodes = context.informers.of::<Node>();
     let leases = context.informers.of_namespace::<Lease>(LEASES, "", "");
     let pods = context.informers.of::<Pod>();
@@ -36,7 +36,8 @@ pub(crate) fn start(context: &Context, client: kube::Client) {
         of_nodes(nodes.changes(), nodes.clone()),
         stream::select(of_leases, of_pods(pods.changes(), nodes.clone())),
     );
-    let reconciler = Nodes { client, nodes, leases, pods, recorder, clock: context.clock.clone(), signs: Mutex::default() };
+    let reconciler =
+        Nodes { client, nodes, leases, pods, recorder, clock: context.clock.clone(), grace, signs: Mutex::default() };
     Loop::default().run(reconciler, triggers, &context.tasks);
 }
 
@@ -71,12 +72,27 @@ struct Nodes {
     pods: Informer<Pod>,
     recorder: Recorder,
     clock: Clock,
+    grace: Duration,
     /// The last sign of life of each node, and when it arrived.
     signs: Mutex<HashMap<String, (Sign, Instant)>>,
 }
 
-/// What changes while a node lives: its lease's renewal, its status.
-type Sign = (Option<Timestamp>, Option<Timestamp>);
+/// What changes while a node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sign {
+    /// Its lease.
+    renewed: Option<Timestamp>,
+    /// Its status.
+    heartbeat: Option<Timestamp>,
+    /// Its readiness was given up on. Who says otherwise has heard of it.
+    unknown: bool,
+}
+
+impl Sign {
+    fn is_news_after(self, last: Self) -> bool {
+        (self.renewed, self.heartbeat) != (last.renewed, last.heartbeat) || last.unknown && !self.unknown
+    }
+}
 
 impl Reconciler for Nodes {
     fn name(&self) -> &'static str {
@@ -92,7 +108,7 @@ impl Reconciler for Nodes {
             };
             let now = self.clock.now();
             let silent_for = self.silent_for(&key.name, &node);
-            let silenced = plan::silenced(&node, silent_for, now);
+            let silenced = plan::silenced(&node, silent_for, self.grace, now);
             if !silenced.is_empty() {
                 apply::write_conditions(&self.client, &node, &silenced).await?;
                 let message = "Node is silent: its state is unknown".to_owned();
@@ -104,7 +120,7 @@ impl Reconciler for Nodes {
                 return Ok(Outcome::Done);
             }
             let leaving = self.see_to_pods(&key.name, &node, now).await?;
-            let silence = (silent_for < plan::GRACE).then(|| plan::GRACE - silent_for + Duration::from_millis(50));
+            let silence = (silent_for < self.grace).then(|| self.grace - silent_for + Duration::from_millis(50));
             Ok([silence, leaving].into_iter().flatten().min().map_or(Outcome::Done, Outcome::After))
         }
         .boxed()
@@ -122,12 +138,13 @@ impl Nodes {
         let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0));
         let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let heartbeat = conditions.filter_map(|c| c.last_heartbeat_time.as_ref().map(|time| time.0)).max();
-        let sign = (renewed, heartbeat);
+        let sign = Sign { renewed, heartbeat, unknown: plan::readiness(node) == Readiness::Unknown };
         let mut signs = self.lock();
         let known = signs.entry(name.to_owned()).or_insert_with(|| (sign, Instant::now()));
-        if known.0 != sign {
-            *known = (sign, Instant::now());
+        if sign.is_news_after(known.0) {
+            known.1 = Instant::now();
         }
+        known.0 = sign;
         known.1.elapsed()
     }
 

@@ -11,7 +11,7 @@ pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
 }
 
 /// The name of the controller, if it is of this kind and group.
-pub fn controller_name<'a, K: Resource<DynamicType = ()>>(meta: &'a ObjectMeta) -> Option<&'a str> {
+pub fn controller_name<K: Resource<DynamicType = ()>>(meta: &ObjectMeta) -> Option<&str> {
     controller_of(meta).filter(|owner| is_kind::<K>(owner)).map(|owner| owner.name.as_str())
 }
 

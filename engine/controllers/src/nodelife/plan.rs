@@ -9,9 +9,6 @@ use k8s_openapi::{
 
 use crate::pods::stamp;
 
-/// Without a sign of life for so long, a node's state is unknown.
-pub const GRACE: Duration = Duration::from_secs(40);
-
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
@@ -46,8 +43,8 @@ fn condition<'a>(node: &'a Node, r#type: &str) -> Option<&'a NodeCondition> {
 }
 
 /// The conditions that have to turn Unknown because the node has been silent; empty: none.
-pub fn silenced(node: &Node, silent_for: Duration, now: Timestamp) -> Vec<NodeCondition> {
-    if silent_for < GRACE {
+pub fn silenced(node: &Node, silent_for: Duration, grace: Duration, now: Timestamp) -> Vec<NodeCondition> {
+    if silent_for < grace {
         return Vec::new();
     }
     let unknown = |r#type: &&str| {

@@ -25,6 +25,10 @@ pub struct Home {
 
 impl Home {
     pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut irori_controllers::Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::system(Timestamp::UNIX_EPOCH, SignedDuration::ZERO);
         let tasks = Tasks::new(Shutdown::new());
@@ -35,8 +39,9 @@ impl Home {
         let server = ApiServer::new(settings, store, tables, trust.clone(), clock.clone(), tasks.clone()).await.unwrap();
         let as_user = |user: UserInfo| in_process(server.in_process(user));
         let informers = Informers::new(as_user(UserInfo::new("system:irori:informer", &["system:masters"])), tasks.clone());
-        let settings =
+        let mut settings =
             irori_controllers::Settings { root_ca_pem: trust.root_pem().to_owned(), ..irori_controllers::Settings::default() };
+        change(&mut settings);
         let accounts = |name: &str| as_user(UserInfo::service_account("kube-system", name));
         irori_controllers::start(settings, accounts, &informers, &clock, &tasks);
         let client = as_user(UserInfo::new("boss", &["system:masters"]));

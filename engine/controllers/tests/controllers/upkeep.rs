@@ -1,5 +1,11 @@
 //! Namespaces, their standard contents, and nodes.
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Secret, ServiceAccount};
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{ConfigMap, Namespace, Node, Pod, Secret, ServiceAccount},
+    rbac::v1::ClusterRole,
+};
 use kube::{Api, ResourceExt, api::PostParams};
 use serde_json::json;
 
@@ -107,4 +113,76 @@ async fn a_node_that_drives_out_empties_itself_of_those_that_do_not_tolerate_it(
     .await;
     assert!(home.found::<Pod>("default", "stays").await.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()));
     assert_eq!(nodes.get("n1").await.unwrap().name_any(), "n1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_node_is_unknown_until_it_is_heard_again() {
+    let home = Home::with(|settings| settings.node_grace = Duration::from_millis(1500)).await;
+    for name in ["silent", "other"] {
+        node(&home, name).await;
+    }
+    home.make::<Pod>(
+        "default",
+        json!({"metadata": {"name": "p"}, "spec": {"nodeName": "silent", "containers": [{"name": "c", "image": "one"}]}}),
+    )
+    .await;
+    let nodes: Api<Node> = Api::all(home.client.clone());
+    let ready = async |name: &str| {
+        let conditions = nodes.get(name).await.unwrap().status.unwrap().conditions.unwrap();
+        conditions.into_iter().find(|c| c.type_ == "Ready").unwrap()
+    };
+    let silence = home
+        .until("unknown state of the silent node", async || {
+            renew(&home, "other").await;
+            let condition = ready("silent").await;
+            (condition.status == "Unknown").then_some(condition)
+        })
+        .await;
+    assert_eq!(silence.message.as_deref(), Some("Kubelet stopped posting node status."));
+    assert_eq!(ready("other").await.status, "True", "a renewed lease is a sign of life");
+    home.until("taints, and a pod that serves nobody", async || {
+        renew(&home, "other").await;
+        let taints = nodes.get("silent").await.unwrap().spec?.taints?;
+        let tainted = taints.iter().filter(|taint| taint.key == "node.kubernetes.io/unreachable").count() == 2;
+        let conditions = home.found::<Pod>("default", "p").await?.status?.conditions?;
+        (tainted && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False")).then_some(())
+    })
+    .await;
+    let alive = kube::api::Patch::Strategic(json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}));
+    nodes.patch_status("silent", &Default::default(), &alive).await.unwrap();
+    home.until("end of the taints", async || {
+        renew(&home, "silent").await;
+        nodes.get("silent").await.unwrap().spec?.taints.unwrap_or_default().is_empty().then_some(())
+    })
+    .await;
+}
+
+async fn renew(home: &Home, node: &str) {
+    let leases = home.api::<Lease>("kube-node-lease");
+    let now = k8s_openapi::jiff::Timestamp::now();
+    let lease = json!({"metadata": {"name": node}, "spec": {"holderIdentity": node, "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()}});
+    match leases.get_opt(node).await.unwrap() {
+        Some(_) => drop(leases.patch(node, &Default::default(), &kube::api::Patch::Merge(lease)).await.unwrap()),
+        None => drop(leases.create(&PostParams::default(), &serde_json::from_value(lease).unwrap()).await.unwrap()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_role_can_be_the_sum_of_others() {
+    let home = Home::start().await;
+    let roles: Api<ClusterRole> = Api::all(home.client.clone());
+    let part = json!({"metadata": {"name": "part", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"apiGroups": ["example.org"], "resources": ["things"], "verbs": ["get"]}]});
+    roles.create(&PostParams::default(), &serde_json::from_value(part).unwrap()).await.unwrap();
+    home.until("rule in the sum", async || {
+        let rules = roles.get("view").await.unwrap().rules?;
+        rules.iter().any(|rule| rule.resources.iter().flatten().any(|name| name == "things")).then_some(())
+    })
+    .await;
+    roles.delete("part", &Default::default()).await.unwrap();
+    home.until("end of the rule", async || {
+        let rules = roles.get("view").await.unwrap().rules?;
+        (!rules.is_empty() && rules.iter().all(|rule| rule.resources.iter().flatten().all(|name| name != "things"))).then_some(())
+    })
+    .await;
 }

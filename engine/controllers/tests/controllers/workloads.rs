@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
-    core::v1::{Event, Pod, Service},
+    core::v1::{Endpoints, Event, Pod, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::ResourceExt;
@@ -169,12 +169,18 @@ async fn slices_follow_the_pods() {
         .await;
     };
     ready(3).await;
+    home.until("the older list of addresses", async || {
+        let subsets = home.found::<Endpoints>("default", "web").await?.subsets?;
+        (subsets.len() == 1 && subsets[0].addresses.as_ref().is_some_and(|addresses| addresses.len() == 3)).then_some(())
+    })
+    .await;
     home.patch::<Deployment>("default", "web", json!({"spec": {"replicas": 1}})).await;
     ready(1).await;
     home.api::<Service>("default").delete("web", &Default::default()).await.unwrap();
     home.until("end of the slices", async || {
         let slices = home.all::<EndpointSlice>("default").await;
-        slices.iter().all(|slice| !slice.name_any().starts_with("web-")).then_some(())
+        slices.iter().all(|slice| !slice.name_any().starts_with("web-")).then_some(())?;
+        home.found::<Endpoints>("default", "web").await.is_none().then_some(())
     })
     .await;
 }

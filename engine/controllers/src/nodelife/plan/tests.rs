@@ -2,6 +2,8 @@ use super::*;
 use crate::builders::{at, pod};
 use serde_json::{Value, json};
 
+const GRACE: Duration = Duration::from_secs(40);
+
 fn node(ready: &str, spec: Value) -> Node {
     serde_json::from_value(json!({
         "metadata": {"name": "n1"}, "spec": spec,
@@ -19,8 +21,8 @@ fn keys(taints: Option<Vec<Taint>>) -> Vec<String> {
 #[test]
 fn a_node_is_silent_only_after_the_grace() {
     let node = node("True", json!({}));
-    assert!(silenced(&node, Duration::from_secs(39), at(0)).is_empty());
-    let unknown = silenced(&node, GRACE, at(0));
+    assert!(silenced(&node, Duration::from_secs(39), GRACE, at(0)).is_empty());
+    let unknown = silenced(&node, GRACE, GRACE, at(0));
     let said: Vec<_> = unknown.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_deref().unwrap())).collect();
     assert_eq!(
         said,
