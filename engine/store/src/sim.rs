@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+pub mod campaign;
 mod content;
 
 pub use content::Dice;
