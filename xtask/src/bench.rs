@@ -7,12 +7,12 @@
 mod api;
 mod control;
 mod curl;
-mod ground;
+pub mod ground;
 mod home;
 mod idle;
 mod pods;
 mod proc;
-mod record;
+pub mod record;
 mod start;
 mod table;
 mod wants;

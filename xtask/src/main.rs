@@ -2,6 +2,7 @@
 mod bench;
 mod bootstrap;
 mod commands;
+mod crash;
 mod layers;
 mod setup;
 mod tables;
@@ -56,6 +57,8 @@ enum Command {
         #[arg(long, default_value = "../shared/kubernetes-1.36")]
         from: PathBuf,
     },
+    /// Cuts the power and kills irori under 16 writers, checks that no acknowledged write is lost, and records the run in benches/runs.
+    Crash(crash::Crash),
     /// Measures irori and records the run in benches/runs (benches/README.md says what each bench is).
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -80,6 +83,7 @@ fn run() -> anyhow::Result<()> {
         Command::Deny => commands::deny(root),
         Command::Tables { from, to } => tables::write(&from, &to),
         Command::Bootstrap { from } => bootstrap::run(root, &from),
+        Command::Crash(crash) => crash::run(root, &crash),
         Command::Bench(bench) => bench::run(root, bench),
     }
 }

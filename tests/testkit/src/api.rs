@@ -28,7 +28,12 @@ pub struct Api {
 impl Api {
     /// Not started. The binary is copied, so that a build beside does not change what is restarted.
     pub fn new(binary: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("make a folder");
+        Self::new_in(&std::env::temp_dir(), binary)
+    }
+
+    /// The same, with its folder inside another.
+    pub fn new_in(scratch: &Path, binary: &Path) -> Self {
+        let folder = tempfile::tempdir_in(scratch).expect("make a folder");
         let own = folder.path().join("irori");
         fs::copy(binary, &own).unwrap_or_else(|source| panic!("copy `{}`: {source}", binary.display()));
         fs::write(folder.path().join("token"), TOKEN).expect("write the token");

@@ -21,13 +21,15 @@ const OBJECTS_EACH: usize = 8;
 
 /// How to go about it.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub struct Plan<'a> {
     pub cycles: u32,
     pub writers: usize,
     /// Chance repeats itself from it.
     pub seed: u64,
     /// The negative control: behind the third life the store is put back to what it was after the second.
     pub plant_loss: bool,
+    /// Where data folders are made.
+    pub scratch: &'a Path,
 }
 
 /// What came of it.
@@ -75,9 +77,9 @@ struct Known {
 }
 
 /// Runs the plan; `tell` hears a line now and then.
-pub fn run(binary: &Path, plan: Plan, tell: &dyn Fn(&str)) -> Report {
+pub fn run(binary: &Path, plan: Plan<'_>, tell: &dyn Fn(&str)) -> Report {
     let since = Instant::now();
-    let mut api = Api::new(binary);
+    let mut api = Api::new_in(plan.scratch, binary);
     let (known, mut dice, mut report) = (Mutex::new(Known::default()), Dice(plan.seed), Report::default());
     for cycle in 0..plan.cycles {
         let took = api.start();
@@ -120,7 +122,7 @@ pub fn run(binary: &Path, plan: Plan, tell: &dyn Fn(&str)) -> Report {
 }
 
 /// Lets all writers write for a while that chance says, and kills the process under them.
-fn write_for(api: &mut Api, known: &Mutex<Known>, plan: &Plan, dice: &mut Dice) {
+fn write_for(api: &mut Api, known: &Mutex<Known>, plan: &Plan<'_>, dice: &mut Dice) {
     let life = Duration::from_millis(100 + dice.below(700) as u64);
     std::thread::scope(|scope| {
         for writer in 0..plan.writers {

@@ -23,10 +23,15 @@ pub struct Record {
 impl Record {
     /// Starts a record with what the machine is like.
     pub fn start(name: &'static str, ground: &Ground) -> Result<Self> {
+        Self::of(name, &format!("cargo xtask bench {name}"), ground)
+    }
+
+    /// The same, of another command.
+    pub fn of(name: &'static str, command: &str, ground: &Ground) -> Result<Self> {
         let stamp = said(Command::new("date").args(["-u", "+%Y-%m-%d-%H%M"]));
         let mut record = Self { name, path: ground.root.join(format!("benches/runs/{name}-{stamp}.txt")), lines: Vec::new() };
         let size = fs::metadata(&ground.irori).context("look at the binary")?.len();
-        record.note("bench", &format!("cargo xtask bench {name}"));
+        record.note("command", command);
         record.note("date", &format!("{stamp} UTC"));
         record.note("machine", &machine());
         record.note("disk", &disk(ground.scratch())?);
