@@ -182,7 +182,7 @@ pub struct Watch {
 
 impl Watch {
     /// The next event, at most until the deadline.
-    pub fn next(&self, what: &str, deadline: Instant) -> Result<(Instant, Value)> {
+    pub fn next_until(&self, what: &str, deadline: Instant) -> Result<(Instant, Value)> {
         loop {
             control::check()?;
             let left = deadline.saturating_duration_since(Instant::now());

@@ -19,6 +19,8 @@ use super::{
 };
 
 const UP_MAX: Duration = Duration::from_secs(240);
+/// An `irori down` that takes longer is worth a line.
+const DOWN_USUAL: Duration = Duration::from_secs(10);
 const END_MAX: Duration = Duration::from_secs(60);
 const API: &str = "https://127.0.0.1:6443";
 
@@ -160,7 +162,7 @@ impl<'a> Home<'a> {
         let api = self.api()?;
         let nodes = api.watch("/api/v1/nodes")?;
         loop {
-            let (seen, event) = nodes.next("the node is Ready", self.started + UP_MAX)?;
+            let (seen, event) = nodes.next_until("the node is Ready", self.started + UP_MAX)?;
             if is_true(&event["object"], "Ready") {
                 times.node_ready = seen.duration_since(self.started);
                 break;
@@ -231,6 +233,9 @@ impl<'a> Home<'a> {
             let _gone = process.wait();
         }
         self.end_rest();
+        if self.data().exists() {
+            fs::remove_dir_all(self.data()).context("remove the home's data")?;
+        }
         outcome
     }
 
@@ -245,10 +250,10 @@ impl<'a> Home<'a> {
         if !out.status.success() {
             bail!("irori down: {}", String::from_utf8_lossy(&out.stderr).trim());
         }
-        if began.elapsed() > Duration::from_secs(30) {
+        if began.elapsed() > DOWN_USUAL {
             println!("irori down took {}", shown(began.elapsed()));
         }
-        fs::remove_dir_all(self.data()).context("remove the home's data")
+        Ok(())
     }
 
     /// What a failed `irori down` left: processes that carry this home's own folder in their command line, and theirs.
@@ -257,6 +262,13 @@ impl<'a> Home<'a> {
         for process in left.shims.iter().chain(&left.containerd).chain(&left.pauses).chain(&left.apps) {
             eprintln!("left by irori down, ended now: {} {}", process.pid, process.command.join(" "));
             let _gone = control::signal(process.pid, Signal::SIGKILL);
+        }
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let inside = |at: &&str| Path::new(at).starts_with(&self.folder);
+        // The innermost first.
+        for at in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).filter(inside) {
+            eprintln!("left mounted by irori down, unmounted now: {at}");
+            let _told = Command::new("umount").arg(at).stdin(Stdio::null()).stderr(Stdio::null()).status();
         }
     }
 

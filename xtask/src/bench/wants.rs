@@ -72,7 +72,7 @@ impl Want {
 
     pub fn show(&self, measured: f64) -> String {
         match measured {
-            m if m == 0.0 => format!("0{}", self.unit),
+            0.0 => format!("0{}", self.unit),
             m if m.abs() >= 100.0 => format!("{m:.0}{}", self.unit),
             m if m.abs() >= 10.0 => format!("{m:.1}{}", self.unit),
             m if m.abs() >= 0.1 => format!("{m:.2}{}", self.unit),
