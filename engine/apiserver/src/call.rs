@@ -1,7 +1,7 @@
 //! One request on its way through the stages.
 use std::sync::{Arc, Mutex};
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use irori_http::{Body, Peer};
 
 use crate::{identity::UserInfo, query::Query, route::Asked};
@@ -15,7 +15,6 @@ pub enum Entrance {
 
 /// What the stages know of a request.
 pub struct Call {
-    pub method: Method,
     pub asked: Asked,
     pub query: Query,
     pub headers: HeaderMap,
@@ -36,7 +35,6 @@ impl Call {
         let query = Query::parse(parts.uri.query());
         Self {
             asked: crate::route::read(&parts.method, parts.uri.path(), &query),
-            method: parts.method,
             query,
             headers: parts.headers,
             entrance,

@@ -14,7 +14,7 @@
 //! read is left out of lists, named in the log, and a 500 by name; a store that stopped writing is a 503 or 507.
 pub mod limits;
 
-pub mod call;
+mod call;
 pub mod identity;
 mod query;
 pub mod refusal;

@@ -94,11 +94,6 @@ fn plain_verb(method: &http::Method) -> &'static str {
 }
 
 impl Asked {
-    /// `pods` or `pods/log`.
-    pub fn full_resource(&self) -> String {
-        if self.subresource.is_empty() { self.resource.clone() } else { format!("{}/{}", self.resource, self.subresource) }
-    }
-
     pub fn reads(&self) -> bool {
         matches!(self.verb, "get" | "list" | "watch" | "head")
     }

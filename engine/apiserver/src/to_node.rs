@@ -92,9 +92,7 @@ fn holding(body: Body, place: Place) -> Body {
 pub async fn exec(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: Place) -> Answered<Response> {
     let upgrade = call.header("upgrade").unwrap_or("").to_ascii_lowercase();
     if upgrade.starts_with("spdy/") {
-        return Err(Refusal::bad_request(
-            "exec over SPDY is not spoken by this server: use WebSockets (kubectl 1.31 or newer does)",
-        ));
+        return Err(spdy(server, call, row).await?);
     }
     if upgrade != "websocket" {
         return Err(Refusal::bad_request("Upgrade request required"));
@@ -149,6 +147,17 @@ pub async fn exec(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     Ok(response)
 }
 
+/// Why SPDY is refused. kubectl falls back to it whatever became of its WebSocket and shows only this answer, so the other reasons come first.
+async fn spdy(server: &Server, call: &Call, row: &Row) -> Answered<Refusal> {
+    authz::require(server, &call.user, &Attributes { verb: "create", ..Attributes::of(call) })?;
+    let target = Target::find(server, call, row).await?;
+    if !target.running {
+        return Ok(Refusal::bad_request(format!("container not found (\"{}\"): it is not running", target.container)));
+    }
+    target.ask(server, Method::GET, "/healthz", HeaderMap::new()).await?;
+    Ok(Refusal::bad_request("exec over SPDY is not spoken by this server: use WebSockets (kubectl 1.31 or newer does)"))
+}
+
 /// The protocols that a client offers, less the one that carries its token.
 fn without_token(value: &HeaderValue) -> HeaderValue {
     let text = value.to_str().unwrap_or("");
@@ -162,6 +171,8 @@ struct Target {
     namespace: String,
     pod: String,
     container: String,
+    /// As its status says.
+    running: bool,
     node: String,
     host: String,
     port: u16,
@@ -173,6 +184,7 @@ impl Target {
         let entry = read::find(server, row, namespace, name).await?;
         let pod = respond::tree(server, row, &entry)?;
         let container = container(&pod, call.query.text("container").unwrap_or(""))?;
+        let running = is_running(&pod, &container);
         let node = tree::text(&pod, &["spec", "nodeName"]);
         if node.is_empty() {
             return Err(Refusal::bad_request(format!("pod {name} does not have a host assigned")));
@@ -189,7 +201,7 @@ impl Target {
             .ok_or_else(|| Refusal::internal(format!("no preferred addresses found; known addresses: {addresses:?}")))?;
         let port = tree::int(&object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"]);
         let port = port.and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0).unwrap_or(10_250);
-        Ok(Self { namespace: namespace.clone(), pod: name.clone(), container, node: node.to_owned(), host, port })
+        Ok(Self { namespace: namespace.clone(), pod: name.clone(), container, running, node: node.to_owned(), host, port })
     }
 
     fn path(&self) -> String {
@@ -244,6 +256,13 @@ impl Target {
         request.headers_mut().extend(headers);
         Ok(sender.send_request(request).await?)
     }
+}
+
+fn is_running(pod: &Value, container: &str) -> bool {
+    let statuses = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"]
+        .into_iter()
+        .flat_map(|list| tree::items(pod, &["status", list]));
+    statuses.into_iter().any(|status| tree::text(status, &["name"]) == container && status.pointer("/state/running").is_some())
 }
 
 /// The container that is meant: the one named, the only one, or the one that an annotation names.

@@ -26,7 +26,7 @@ impl Handler for Node {
         Box::pin(async move {
             assert_eq!(known.unwrap(), "kube-apiserver-kubelet-client");
             let path = request.uri().path_and_query().unwrap().to_string();
-            if path.starts_with("/containerLogs/") {
+            if path.starts_with("/containerLogs/") || path == "/healthz" {
                 return Response::new(irori_http::full(path));
             }
             let protocol = request.headers()["sec-websocket-protocol"].clone();
@@ -145,10 +145,16 @@ async fn exec_is_a_tunnel_to_the_node_byte_for_byte() {
 async fn exec_over_spdy_and_without_permission_is_refused() {
     let api = home().await;
     let bearer = format!("Bearer {ADMIN_TOKEN}");
-    let answer = dial(&api).await.send_request(exec("SPDY/3.1", &bearer)).await.unwrap();
-    assert_eq!(answer.status(), 400);
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert!(String::from_utf8_lossy(&body).contains("WebSockets"));
+    // kubectl shows this answer alone, so it first tells why a WebSocket was refused.
+    let running = json!({"name": "c", "image": "i", "imageID": "i", "ready": true, "restartCount": 0, "state": {"running": {}}});
+    for (statuses, told) in [(json!([]), "container not found"), (json!([running]), "WebSockets")] {
+        let status = json!({"status": {"containerStatuses": statuses}});
+        api.admin().merge("/api/v1/namespaces/n/pods/p/status", status).await.expect(200);
+        let answer = dial(&api).await.send_request(exec("SPDY/3.1", &bearer)).await.unwrap();
+        assert_eq!(answer.status(), 400);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains(told), "{body:?}");
+    }
     let rules = json!([{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get"]}]);
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/n";
     let admin = api.admin();
