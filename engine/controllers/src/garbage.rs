@@ -3,7 +3,7 @@
 //! Flow: discovery -> one metadata-only watch per kind (all that can be listed, watched and deleted, save Events) -> `graph` -> uids to
 //! look at -> the object and its owners, asked live -> `plan` -> delete or patch, under exactly the state that was judged.
 //! Invariant: absence of an owner is asked live, never taken from a watch. Nothing is judged before every kind was listed once.
-//! Limits: kinds are those of the start; a kind that comes later is looked after from the next start on.
+//! Limits: kinds are those of the start; one that comes later is looked after from the next start on.
 mod apply;
 mod graph;
 mod plan;

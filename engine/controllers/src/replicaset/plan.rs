@@ -32,7 +32,7 @@ pub struct Plan {
     pub delete: Vec<Arc<Pod>>,
     /// When a ready pod becomes available without anything else happening.
     pub look_again: Option<Timestamp>,
-    /// Before `create` and `delete`; `None`: it says that already.
+    /// As it is before `create` and `delete`.
     pub status: ReplicaSetStatus,
 }
 

@@ -124,7 +124,8 @@ fn both_families_have_their_own_slices() {
     let dual = service(json!({"ipFamilies": ["IPv4", "IPv6"]}));
     let pods = [pod("a").on("n1").ready_since(0).with_ips(&["10.42.0.5", "fd00::5"]).done(), serving("b", "10.42.0.6").done()];
     let plan = plan_for(&dual, &pods, &[]);
-    let by_family: BTreeMap<_, _> = plan.create.iter().map(|s| (s.address_type.as_str(), addresses(&[s.clone()]))).collect();
+    let by_family: BTreeMap<_, _> =
+        plan.create.iter().map(|s| (s.address_type.as_str(), addresses(std::slice::from_ref(s)))).collect();
     assert_eq!(by_family["IPv4"], ["10.42.0.5", "10.42.0.6"]);
     assert_eq!(by_family["IPv6"], ["fd00::5"]);
 }
@@ -141,7 +142,7 @@ fn a_named_port_is_what_each_pod_says() {
     let mut seen: Vec<_> = plan
         .create
         .iter()
-        .map(|s| (s.ports.as_ref().unwrap().first().and_then(|port| port.port), addresses(&[s.clone()])))
+        .map(|s| (s.ports.as_ref().unwrap().first().and_then(|port| port.port), addresses(std::slice::from_ref(s))))
         .collect();
     seen.sort();
     assert_eq!(
