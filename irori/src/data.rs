@@ -130,14 +130,13 @@ impl DataDir {
 
     /// The home that runs on this folder; `None` where nothing holds the folder.
     pub fn running(&self) -> Result<Option<Running>> {
-        if self.hold()?.is_some() {
-            return Ok(None);
-        }
-        match fs::read(self.running_file()) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).context("read run/running.json")?)),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(source).context("read run/running.json"),
-        }
+        // The lock is tried last: a look must not be in the way of a process that is just starting.
+        let running = match fs::read(self.running_file()) {
+            Ok(bytes) => serde_json::from_slice(&bytes).context("read run/running.json")?,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(source).context("read run/running.json"),
+        };
+        Ok(if self.hold()?.is_some() { None } else { Some(running) })
     }
 }
 

@@ -35,6 +35,8 @@ pub fn run(up: Up, offset: SignedDuration) -> Done {
     }
     let data = DataDir::open(&up.reading.data.data_dir)?;
     let held = data.hold()?.with_context(|| format!("another process holds `{}`", data.root().display()))?;
+    // What a killed process wrote down about itself is not true any more.
+    data.withdraw();
     assemble::runtime()?.block_on(bring_up(&up, &home, &text, data, held, offset))
 }
 
@@ -74,8 +76,10 @@ async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, 
         domain: home.domain.clone(),
         gateway_https: gateway,
     };
+    // Whoever finds a living home finds the file that it runs by.
+    write_whole(&context.data.root().join("home.yaml"), text.as_bytes())?;
     context.data.announce(&running)?;
-    let applied = apply(&server.admin(), home, text, &context.data, &progress).await;
+    let applied = apply(&server.admin(), home, &progress).await;
     let shown = match applied {
         Ok(applied) => show(&server.admin(), home, &context.data, &running, &applied, up.reading.output).await,
         Err(error) => Err(error),
@@ -135,14 +139,14 @@ async fn change(up: &Up, home: &Home, text: &str, data: &DataDir, running: &Runn
     }
     let progress = Progress::new(up.reading.output == Output::Json);
     let client = admin_client(data, running, offset)?;
-    let applied = apply(&client, home, text, data, &progress).await?;
+    write_whole(&data.root().join("home.yaml"), text.as_bytes())?;
+    let applied = apply(&client, home, &progress).await?;
     Ok(show(&client, home, data, running, &applied, up.reading.output).await?)
 }
 
-async fn apply(client: &kube::Client, home: &Home, text: &str, data: &DataDir, progress: &Progress) -> Result<Applied> {
+async fn apply(client: &kube::Client, home: &Home, progress: &Progress) -> Result<Applied> {
     let stage = progress.stage("apps");
     let applied = irori_home::apply(client, home, &|what| stage.now(what)).await?;
-    write_whole(&data.root().join("home.yaml"), text.as_bytes())?;
     let late = irori_home::wait(client, home, READY_MAX, &|what| stage.now(what)).await?;
     if late.is_empty() {
         let count = |n: usize, what: &str| (n > 0).then(|| format!("{n} {what}"));
@@ -201,7 +205,7 @@ pub fn print_rows(rows: &[AppRow]) {
     }
 }
 
-/// The home as it was applied last, without the content of its files.
+/// The home as it was asked for last, without the content of its files.
 pub fn stored_home(data: &DataDir) -> Result<Home> {
     let path = data.root().join("home.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;

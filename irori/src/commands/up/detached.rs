@@ -23,6 +23,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub fn start(up: &Up, offset: SignedDuration) -> Done {
     let data = DataDir::open(&up.reading.data.data_dir)?;
     let words = words(up, &data)?;
+    // A killed process's announcement must not be taken for the new one's.
+    if data.hold()?.is_some() {
+        data.withdraw();
+    }
     let log_from = fs::metadata(data.log()).map_or(0, |meta| meta.len());
     let mut child = if Path::new("/run/systemd/system").is_dir() && offset.is_zero() {
         service(&data, &words)?;
