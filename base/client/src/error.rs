@@ -62,6 +62,11 @@ impl ReconcileError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Api(source) if source.is_conflict())
     }
+
+    /// Whether the namespace is going: nothing can be made there, now or later.
+    pub fn is_namespace_terminating(&self) -> bool {
+        matches!(self, Self::Api(source) if source.is_namespace_terminating())
+    }
 }
 
 /// What an error says; of an answer of the API only its message.

@@ -150,6 +150,12 @@ impl Queue {
                     Outcome::Done | Outcome::Gone => None,
                 }
             }
+            // What cannot be made there is not wanted any more: the object's own deletion is on its way.
+            Err(source) if source.is_namespace_terminating() => {
+                debug!(controller, %key, "reconcile: {}", chain(&source));
+                self.failures.remove(key);
+                None
+            }
             Err(source) => {
                 let failures = self.failures.entry(key.clone()).or_default();
                 let wait = self.backoff.wait(*failures);

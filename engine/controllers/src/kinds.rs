@@ -5,7 +5,8 @@ pub fn without_controller() -> Vec<(String, String)> {
     WITHOUT.iter().map(|(group, kind)| ((*group).to_owned(), (*kind).to_owned())).collect()
 }
 
-const WITHOUT: [(&str, &str); 14] = [
+const WITHOUT: [(&str, &str); 15] = [
+    ("", "LimitRange"),
     ("", "PersistentVolume"),
     ("", "PersistentVolumeClaim"),
     ("", "ReplicationController"),

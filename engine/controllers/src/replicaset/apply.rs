@@ -101,10 +101,12 @@ impl Applier<'_> {
                 }
             }
             if let Some(source) = refused {
-                if !source.is_namespace_terminating() {
-                    let message = format!("Error creating: {}", told(&source));
-                    self.recorder.event(&about, EventType::Warning, "FailedCreate", message);
+                // The set goes with its namespace; nothing is missing and nobody has to be told.
+                if source.is_namespace_terminating() {
+                    return Ok(made);
                 }
+                let message = format!("Error creating: {}", told(&source));
+                self.recorder.event(&about, EventType::Warning, "FailedCreate", message);
                 return Err(Failure { reason: "FailedCreate", source, left: Vec::new() });
             }
             batch *= 2;
