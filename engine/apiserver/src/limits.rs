@@ -31,6 +31,8 @@ pub const RANDOM_ALLOCATION_TRIES_MAX: usize = 16;
 pub const PATCH_OPERATIONS_MAX: usize = 10_000;
 /// Between two bookmarks of a watch that asked for them.
 pub const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Before the end of a watch it gets its last bookmark.
+pub const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The shortest life of a watch without `timeoutSeconds`; the longest is twice it.
 pub const WATCH_LIFE_MIN: Duration = Duration::from_secs(30 * 60);
 /// How long a read waits for a resourceVersion that is not reached yet. Then: 504 with the stock cause.

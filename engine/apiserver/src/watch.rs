@@ -135,16 +135,19 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
         _ => "application/json",
     };
     let feed = match opened {
-        Ok(source) => Feed {
-            source: Some(source),
-            ready,
-            view,
-            ends_at: Instant::now() + life(&options),
-            bookmark_at: options.bookmarks.then(|| Instant::now() + limits::BOOKMARK_EVERY),
-            told: Revision(0),
-            shutdown: server.tasks.shutdown().clone(),
-            _place: place,
-        },
+        Ok(source) => {
+            let ends_at = Instant::now() + life(&options);
+            Feed {
+                source: Some(source),
+                ready,
+                view,
+                ends_at,
+                bookmark_at: next_bookmark(Instant::now(), ends_at).filter(|_| options.bookmarks),
+                told: Revision(0),
+                shutdown: server.tasks.shutdown().clone(),
+                _place: place,
+            }
+        }
         // An expired revision is an event of the stream, as upstream's cache has it.
         Err(refusal) if refusal.code == 410 => {
             let bytes = view.status(&refusal)?;
@@ -296,6 +299,12 @@ impl View {
     }
 }
 
+/// Once a minute, and shortly before the end, so that a quiet watch is resumed from where it was.
+fn next_bookmark(now: Instant, ends_at: Instant) -> Option<Instant> {
+    let last = ends_at.checked_sub(limits::BOOKMARK_BEFORE_END).filter(|last| *last > now);
+    last.map(|last| last.min(now + limits::BOOKMARK_EVERY))
+}
+
 /// One client's stream.
 struct Feed {
     /// `None`: the last bytes are on their way.
@@ -344,7 +353,7 @@ impl Feed {
                 // The client resumes by its last revision.
                 Woken::Events(Err(WatchEnd::Lagged | WatchEnd::Closed)) | Woken::End => self.source = None,
                 Woken::Bookmark => {
-                    self.bookmark_at = Some(Instant::now() + limits::BOOKMARK_EVERY);
+                    self.bookmark_at = next_bookmark(Instant::now(), self.ends_at);
                     let progress = source.progress();
                     if progress > self.told {
                         self.told = progress;
