@@ -1,4 +1,7 @@
 //! Whole-binary tests: a home is brought up, used with real clients, broken, and comes back.
+// A test that has nothing to unwrap has failed.
+#![allow(clippy::unwrap_used)]
+
 mod answers;
 mod apart;
 mod bad_input;
@@ -6,3 +9,5 @@ mod clock;
 mod crash;
 mod killed;
 mod kubectl;
+mod pods;
+mod watches;

@@ -81,8 +81,8 @@ impl Door {
         }
     }
 
-    /// A watch of a collection, from its answer's head on. `path` has a query already.
-    pub fn watch(&self, path: &str) -> io::Result<Watching> {
+    /// A watch of a collection, from its answer's head on, or the answer that refuses it. `path` has its query.
+    pub fn watch(&self, path: &str) -> io::Result<Result<Watch, Answer>> {
         let mut stream = self.connect()?;
         stream.write_all(self.head("GET", path, None, 0).as_bytes())?;
         let cut = Cut(stream.sock.try_clone()?);
@@ -90,9 +90,9 @@ impl Door {
         let (status, headers) = head(&mut reader)?;
         if status != 200 {
             let body = body(&mut reader, &headers)?;
-            return Ok(Watching::Refused(Answer { status, headers, body }));
+            return Ok(Err(Answer { status, headers, body }));
         }
-        Ok(Watching::Open(Watch { reader, line: Vec::new(), cut }))
+        Ok(Ok(Watch { reader, line: Vec::new(), cut }))
     }
 
     fn head(&self, method: &str, path: &str, content_type: Option<&str>, length: usize) -> String {
@@ -162,11 +162,6 @@ impl fmt::Debug for Answer {
     }
 }
 
-pub enum Watching {
-    Open(Watch),
-    Refused(Answer),
-}
-
 /// Lines of a watch as they come.
 pub struct Watch {
     reader: BufReader<Stream>,
@@ -190,7 +185,7 @@ impl Watch {
     }
 
     /// The next event; `None` when the server ended the watch in order.
-    pub fn next(&mut self) -> io::Result<Option<Value>> {
+    pub fn event(&mut self) -> io::Result<Option<Value>> {
         loop {
             if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.line.drain(..=end).collect();

@@ -103,6 +103,11 @@ impl Home {
         self.folder.path().join("data")
     }
 
+    /// The data folder of whatever runs the containers: the home's own, or the node's where it runs apart.
+    pub fn engine_data(&self) -> PathBuf {
+        if self.apart.is_empty() { self.data() } else { self.folder.path().join("node") }
+    }
+
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("irori.log")
     }
@@ -118,7 +123,7 @@ impl Home {
         fs::write(self.file(), text.replace(from, to)).expect("write the home file");
     }
 
-    fn words<'a>(&self, words: &[&'a str]) -> Vec<String> {
+    fn words(&self, words: &[&str]) -> Vec<String> {
         words.iter().map(|w| (*w).to_owned()).chain(["--data-dir".to_owned(), self.data().display().to_string()]).collect()
     }
 

@@ -237,7 +237,7 @@ fn check(api: &Api, known: &Mutex<Known>, cycle: u32) {
             breaches.push(format!("`{name}` is half there: {item}"));
         }
         // One in a while it is asked for by name, too.
-        if revision_of(item).0 % 8 == 0 {
+        if revision_of(item).0.is_multiple_of(8) {
             let single = client.get(&format!("{COLLECTION}/{name}")).expect("a started API answers").json();
             if content(&single) != content(item) || revision_of(&single) != revision_of(item) {
                 breaches.push(format!("`{name}` is another by name than in the list"));

@@ -7,12 +7,18 @@
 pub mod api;
 pub mod client;
 mod home;
+mod image;
 pub mod kills;
 mod machine;
+mod neighbour;
+mod pods;
 
 pub use api::Api;
 pub use home::{Home, Options};
+pub use image::BOX;
 pub use machine::{Machine, Said};
+pub use neighbour::Neighbour;
+pub use pods::{SOON, condition};
 
 use std::{
     path::PathBuf,

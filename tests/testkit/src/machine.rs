@@ -58,6 +58,11 @@ impl Machine {
         machine
     }
 
+    /// The name of its network namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// A command that will run on this machine. Only its network is the machine's: files and cgroups are shared.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
@@ -91,7 +96,7 @@ impl Drop for Machine {
     }
 }
 
-fn plain(program: &str, arguments: &[&str]) -> Said {
+pub(crate) fn plain(program: &str, arguments: &[&str]) -> Said {
     said(Command::new(program).args(arguments), None)
 }
 
