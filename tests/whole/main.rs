@@ -7,6 +7,8 @@ mod apart;
 mod bad_input;
 mod clock;
 mod crash;
+mod execs;
+mod garbage;
 mod killed;
 mod kubectl;
 mod pods;

@@ -71,14 +71,7 @@ impl Door {
 
     /// Sends these bytes and nothing else, and reads what is answered.
     pub fn raw(&self, request: &[u8]) -> io::Result<Answer> {
-        let mut stream = self.connect()?;
-        // A server may answer and hang up before it has read everything.
-        let sent = stream.write_all(request).and_then(|()| stream.flush());
-        let mut reader = BufReader::new(stream);
-        match (answer(&mut reader), sent) {
-            (Ok(answer), _) => Ok(answer),
-            (Err(_), Err(source)) | (Err(source), Ok(())) => Err(source),
-        }
+        exchange(&mut BufReader::new(self.connect()?), request).map(|(answer, _)| answer)
     }
 
     /// A watch of a collection, from its answer's head on, or the answer that refuses it. `path` has its query.
@@ -120,10 +113,8 @@ impl Client {
         let kind = (!content.is_empty()).then_some(content_type);
         let mut request = self.door.head(method, path, kind, content.len()).into_bytes();
         request.extend_from_slice(content);
-        reader.get_mut().write_all(&request)?;
-        reader.get_mut().flush()?;
-        let answer = answer(&mut reader)?;
-        if answer.header("connection") != Some("close") {
+        let (answer, whole) = exchange(&mut reader, &request)?;
+        if whole && answer.header("connection") != Some("close") {
             self.open = Some(reader);
         }
         Ok(answer)
@@ -197,6 +188,16 @@ impl Watch {
                 None => return Err(io::Error::other("the watch ended within a line")),
             }
         }
+    }
+}
+
+/// The answer, and whether the whole request was taken: a server may answer and hang up before it has read everything.
+fn exchange(reader: &mut BufReader<Stream>, request: &[u8]) -> io::Result<(Answer, bool)> {
+    let stream = reader.get_mut();
+    let sent = stream.write_all(request).and_then(|()| stream.flush());
+    match (answer(reader), sent) {
+        (Ok(answer), sent) => Ok((answer, sent.is_ok())),
+        (Err(_), Err(source)) | (Err(source), Ok(())) => Err(source),
     }
 }
 

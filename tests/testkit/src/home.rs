@@ -204,8 +204,13 @@ impl Home {
         self.kubectl_with(words, b"")
     }
 
+    /// The administrator's.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data().join("credentials/admin.kubeconfig")
+    }
+
     pub fn kubectl_with(&self, words: &[&str], input: &[u8]) -> Said {
-        let config = self.data().join("credentials/admin.kubeconfig").display().to_string();
+        let config = self.kubeconfig().display().to_string();
         let cache = self.folder.path().join("kube-cache").display().to_string();
         let all = [&["--kubeconfig", &config, "--cache-dir", &cache], words].concat();
         self.machine.run_with(kubectl(), &all, input)
