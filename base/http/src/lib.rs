@@ -2,5 +2,5 @@
 mod body;
 mod listener;
 
-pub use body::{Body, BoxError, ReadError, empty, full, read_limited, stream};
+pub use body::{Body, BoxError, ReadError, drain, empty, full, read_limited, stream};
 pub use listener::{Handler, Limits, Peer, Request, Response, serve};

@@ -9,6 +9,7 @@ use hyper_util::{
 use irori_runtime::{OnEnd, Shutdown, Tasks};
 use rustls_pki_types::CertificateDer;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -20,6 +21,9 @@ use http_body_util::BodyExt;
 
 pub type Request = http::Request<Body>;
 pub type Response = http::Response<Body>;
+
+/// How much of a plain request on a TLS port is read before it is refused.
+const PLAIN_REQUEST_BYTES: usize = 16 * 1024;
 
 /// What answers requests. One per listener; knows its own state.
 pub trait Handler: Send + Sync + 'static {
@@ -108,8 +112,15 @@ async fn connection(
         let peer = Peer { address, certificates: Arc::default(), server_name: None };
         return answer(TokioIo::new(stream), peer, handler, limits, shutdown).await;
     };
-    match tokio::time::timeout(limits.handshake_max, TlsAcceptor::from(tls).accept(stream)).await {
-        Ok(Ok(stream)) => {
+    let handshake = async {
+        if !is_plain_http(&stream).await? {
+            return TlsAcceptor::from(tls).accept(stream).await.map(Some);
+        }
+        refuse_plain_http(stream).await.map(|()| None)
+    };
+    match tokio::time::timeout(limits.handshake_max, handshake).await {
+        Ok(Ok(None)) => debug!(%address, "plain HTTP on a TLS port"),
+        Ok(Ok(Some(stream))) => {
             let session = stream.get_ref().1;
             let certificates = session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
             let peer =
@@ -119,6 +130,21 @@ async fn connection(
         Ok(Err(source)) => debug!(%address, "TLS handshake: {source}"),
         Err(_) => debug!(%address, "TLS handshake: not done in time"),
     }
+}
+
+/// A TLS record begins with its type, 20 to 24; a request with a method.
+async fn is_plain_http(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase())
+}
+
+/// Says so in the only language that such a client understands; the words are those of Go's servers.
+async fn refuse_plain_http(mut stream: TcpStream) -> std::io::Result<()> {
+    // What is left unread when a connection is closed takes the answer with it.
+    let mut request = vec![0; PLAIN_REQUEST_BYTES];
+    stream.read(&mut request).await?;
+    stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n").await?;
+    stream.shutdown().await
 }
 
 async fn answer<I>(io: I, peer: Peer, handler: Arc<dyn Handler>, limits: Limits, shutdown: Shutdown)

@@ -63,6 +63,7 @@ pub async fn body(call: &mut Call) -> Answered<Bytes> {
     if let Some(length) = call.header("content-length").and_then(|v| v.parse::<usize>().ok())
         && length > limits::BODY_BYTES_MAX
     {
+        irori_http::drain(body).await;
         return Err(too_large());
     }
     irori_http::read_limited(body, limits::BODY_BYTES_MAX).await.map_err(|source| match source {
