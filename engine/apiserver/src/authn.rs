@@ -44,7 +44,9 @@ pub async fn identify(server: &Server, call: &mut Call) -> Answered<()> {
 
 /// The token of a request. An Authorization header of another scheme counts as none, as upstream has it.
 fn bearer(call: &Call) -> Option<String> {
-    if let Some(value) = call.header("authorization") {
+    if let Some(value) = call.headers.get(http::header::AUTHORIZATION) {
+        // A token of other bytes is a token, and one that does not hold.
+        let value = String::from_utf8_lossy(value.as_bytes());
         let (scheme, token) = value.trim().split_once(' ')?;
         let token = token.trim();
         return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned());
