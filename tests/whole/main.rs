@@ -11,5 +11,6 @@ mod execs;
 mod garbage;
 mod killed;
 mod kubectl;
+mod network;
 mod pods;
 mod watches;
