@@ -7,6 +7,7 @@ mod apart;
 mod bad_input;
 mod clock;
 mod crash;
+mod disk_full;
 mod execs;
 mod garbage;
 mod killed;

@@ -25,10 +25,11 @@ pub const TO_RUN: [Need; 6] = [
 ];
 
 /// What the tests need besides.
-pub const TO_TEST: [Need; 4] = [
+pub const TO_TEST: [Need; 5] = [
     Need { program: "busybox", package: "busybox-static", why: "images of the tests" },
     Need { program: "python3", package: "python3", why: "replaying recorded exchanges" },
     Need { program: "openssl", package: "openssl", why: "looking at certificates as strangers do" },
+    Need { program: "mkfs.ext4", package: "e2fsprogs", why: "a disk that fills up" },
     Need { program: "dpkg-deb", package: "dpkg", why: "unpacking kubectl" },
 ];
 
