@@ -58,12 +58,12 @@ impl Stage<'_> {
     pub fn done(mut self, outcome: &str) {
         self.ended = true;
         let took = human(self.started.elapsed());
-        let outcome = if outcome.is_empty() { String::new() } else { format!("  {outcome}") };
+        let said = if outcome.is_empty() { self.name.clone() } else { format!("{:<11} {outcome}", self.name) };
         self.progress.print(
             &if self.progress.live {
-                format!("\r\x1b[K  \x1b[32m✓\x1b[0m {}{outcome}  \x1b[2m{took}\x1b[0m", self.name)
+                format!("\r\x1b[K  \x1b[32m✓\x1b[0m {said}  \x1b[2m{took}\x1b[0m")
             } else {
-                format!("ok   {}{outcome} ({took})", self.name)
+                format!("ok   {said} ({took})")
             },
             true,
         );
