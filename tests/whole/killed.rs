@@ -4,7 +4,7 @@ use std::time::Duration;
 use irori_testkit::{Home, Options, eventually};
 
 /// (container, start time, restarts) of every container of the apps.
-fn containers(home: &Home) -> Vec<String> {
+pub fn containers(home: &Home) -> Vec<String> {
     let pods = home.get(&["pods", "-n", "apps"]);
     let status = |pod: &serde_json::Value| {
         let c = &pod["status"]["containerStatuses"][0];

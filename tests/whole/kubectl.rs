@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use irori_testkit::{Home, Options, eventually};
 
-const APP: &str = "
+pub const APP: &str = "
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, namespace: default}

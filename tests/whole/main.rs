@@ -14,4 +14,6 @@ mod killed;
 mod kubectl;
 mod network;
 mod pods;
+mod traffic;
 mod watches;
+mod workloads;

@@ -11,6 +11,7 @@ use std::{
 use irori_runtime::{Clock, SignedDuration, Timestamp};
 use irori_trust::{Identity, tls};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
 use serde_json::Value;
 
 /// From the first byte of a request to its whole answer; for a watch, between two pieces.
@@ -26,6 +27,8 @@ pub struct Door {
     pub address: SocketAddr,
     tls: Arc<ClientConfig>,
     token: Option<String>,
+    /// The name that it is asked under, instead of its address.
+    name: Option<String>,
 }
 
 /// What a server answered.
@@ -47,7 +50,12 @@ impl Door {
     pub fn new(address: SocketAddr, root: &Path, token: Option<&str>, identity: Option<&Identity>) -> Self {
         let root = std::fs::read_to_string(root).expect("read the home's CA");
         let tls = tls::client(&root, identity, &["http/1.1"], &clock(0)).expect("a client's TLS");
-        Self { address, tls, token: token.map(str::to_owned) }
+        Self { address, tls, token: token.map(str::to_owned), name: None }
+    }
+
+    /// The same door by a name that its certificate has.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
     }
 
     pub fn client(&self) -> Client {
@@ -60,7 +68,10 @@ impl Door {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
-        let name = rustls_pki_types::ServerName::IpAddress(self.address.ip().into());
+        let name = match &self.name {
+            Some(name) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
+            None => ServerName::IpAddress(self.address.ip().into()),
+        };
         let session = ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, stream);
         while stream.conn.is_handshaking() {
@@ -93,7 +104,7 @@ impl Door {
         let kind = content_type.map(|kind| format!("Content-Type: {kind}\r\n")).unwrap_or_default();
         format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\n{token}{kind}Accept: application/json\r\nContent-Length: {length}\r\n\r\n",
-            self.address
+            self.name.as_ref().map_or_else(|| self.address.to_string(), |name| format!("{name}:{}", self.address.port())),
         )
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Machine, Said, binary, eventually, kubectl, machine::START_MAX};
+use crate::{Machine, Said, binary, client::Door, eventually, kubectl, machine::START_MAX};
 
 /// How a home is started.
 #[derive(Clone, Default)]
@@ -169,6 +169,22 @@ impl Home {
         let mut process = self.process.take().expect("started");
         process.kill().expect("kill a child of ours");
         process.wait().expect("wait for a child of ours");
+    }
+
+    /// The process id of this home's containerd; `None` while there is none.
+    pub fn containerd(&self) -> Option<u32> {
+        let config = self.data().join("containerd").display().to_string();
+        let processes = fs::read_dir("/proc").expect("list the processes").flatten();
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).find(|pid| {
+            let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            program.file_name().is_some_and(|name| name == "containerd") && String::from_utf8_lossy(&words).contains(&config)
+        })
+    }
+
+    /// The gateway, under a name of one of its apps. Only threads that have entered the home's machine reach it.
+    pub fn gateway(&self, host: &str) -> Door {
+        Door::new(([127, 0, 0, 1], 8443).into(), &self.data().join("trust/root.crt"), None, None).named(host)
     }
 
     /// Asks irori to end and waits for it.

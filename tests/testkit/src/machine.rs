@@ -63,6 +63,12 @@ impl Machine {
         &self.namespace
     }
 
+    /// Moves the network of the thread that calls it to this machine, for good.
+    pub fn entrance(&self) -> impl FnOnce() + Send + 'static {
+        let namespace = std::fs::File::open(format!("/run/netns/{}", self.namespace)).expect("open a namespace of ours");
+        move || nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("enter a namespace of ours")
+    }
+
     /// A command that will run on this machine. Only its network is the machine's: files and cgroups are shared.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
