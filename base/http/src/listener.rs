@@ -142,7 +142,7 @@ async fn is_plain_http(stream: &TcpStream) -> std::io::Result<bool> {
 async fn refuse_plain_http(mut stream: TcpStream) -> std::io::Result<()> {
     // What is left unread when a connection is closed takes the answer with it.
     let mut request = vec![0; PLAIN_REQUEST_BYTES];
-    stream.read(&mut request).await?;
+    let _read_away = stream.read(&mut request).await?;
     stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n").await?;
     stream.shutdown().await
 }

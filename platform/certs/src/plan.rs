@@ -51,7 +51,8 @@ pub fn plan(key: &Key, ingresses: &[Arc<Ingress>], secret: Option<&Secret>, now:
         return Plan::TooManyNames(names.len());
     }
     let Some(secret) = secret else { return Plan::Request(names.into_iter().collect()) };
-    if !secret.metadata.labels.as_ref().is_some_and(|labels| labels.get(OURS.0).is_some_and(|v| v == OURS.1)) {
+    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(OURS.0));
+    if label.is_none_or(|value| value != OURS.1) {
         return Plan::NotOurs;
     }
     match good_for(secret, &names, now) {
