@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::{
     adopt,
-    effect::{Event, Failure, Image, ProbeResult, StartFailure, Tell},
+    effect::{Event, Failure, INSPECT_FAILED, Image, ProbeResult, StartFailure, Tell},
     facts::{self, ProbeKind, Role},
     life::{Cause, Exit, Hook, Instance, Life, Now, Present, Run, RunStop, Slot, Stop, Stray, Trouble, Work},
 };
@@ -184,7 +184,11 @@ fn image(life: &mut Life, container: &str, result: Result<Image, Failure>, now: 
             slot.image = Work::Done;
             slot.image_found = Some(image);
         }
-        Err(failure) => slot.image = Work::Failed(trouble(slot.image.fails(), failure, IMAGE, now)),
+        Err(failure) => {
+            // A runtime that could not be asked is back soon; a registry that says no is not asked again at once.
+            let backoff = if failure.reason == INSPECT_FAILED { SANDBOX } else { IMAGE };
+            slot.image = Work::Failed(trouble(slot.image.fails(), failure, backoff, now));
+        }
     }
 }
 

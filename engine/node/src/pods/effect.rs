@@ -80,6 +80,9 @@ pub struct Failure {
     pub message: String,
 }
 
+/// The runtime could not say whether it has an image.
+pub const INSPECT_FAILED: &str = "ImageInspectError";
+
 impl Failure {
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
         Self { reason: reason.to_owned(), message: message.into() }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     carry::Hands,
-    effect::{Failure, Image},
+    effect::{Failure, INSPECT_FAILED, Image},
     facts,
 };
 use crate::{runtime::PullAuth, volumes::sources::References};
@@ -30,7 +30,7 @@ impl Hands {
                 self.tell(true, "ErrImageNeverPull", message.clone(), Some(&name));
                 return Err(Failure::new("ErrImageNeverPull", message));
             }
-            (_, Err(source)) if policy != "Always" => return Err(Failure::new("ImageInspectError", source.to_string())),
+            (_, Err(source)) if policy != "Always" => return Err(Failure::new(INSPECT_FAILED, source.to_string())),
             _ => {}
         }
         self.pull(&object, &name, reference).await

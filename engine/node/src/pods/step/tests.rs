@@ -295,6 +295,17 @@ fn an_image_error_becomes_a_back_off_and_is_tried_again() {
 }
 
 #[test]
+fn a_runtime_that_could_not_be_asked_for_an_image_is_asked_again_soon() {
+    let mut world = World::new(one("Always"));
+    world.fail_image = Some(Failure::new("ImageInspectError", "container runtime is not available"));
+    world.settle();
+    assert_eq!(reason(&world, "app"), "ImageInspectError");
+    world.fail_image = None;
+    world.pass(Duration::from_secs(1));
+    assert_eq!(reason(&world, "app"), "Running");
+}
+
+#[test]
 fn a_config_error_waits_and_goes_on_when_the_source_appears() {
     let mut world = World::new(one("Always"));
     world.fail_start = Some(Failure::new("CreateContainerConfigError", "configmap \"m\" not found"));
