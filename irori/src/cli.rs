@@ -182,6 +182,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ended { exit, error }) => {
             eprintln!("irori: {error:#}");
+            let by_exit = match exit {
+                Exit::WrongInput | Exit::Failed => None,
+                Exit::MachineLacks => Some("E02"),
+                Exit::NotRunning => Some("E03"),
+            };
+            if let Some(code) = crate::errors::code(&error).or(by_exit) {
+                eprintln!("  {code}: docs/errors/{code}.md says what to do");
+            }
             ExitCode::from(exit as u8)
         }
     }

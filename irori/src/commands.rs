@@ -26,7 +26,7 @@ pub fn read_home(path: &Path) -> Result<(Home, String), Ended> {
     let home = parse(&text, &|file| std::fs::read(folder.join(file))).map_err(|found| {
         eprint!("{}", render(&path.display().to_string(), &text, &found));
         let mistakes = if found.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", found.len()) };
-        Exit::WrongInput.because(anyhow::anyhow!("the home file has {mistakes}; nothing was changed"))
+        Exit::WrongInput.because(anyhow::anyhow!("the home file has {mistakes}; nothing was changed (E01: docs/errors/E01.md)"))
     })?;
     Ok((home, text))
 }

@@ -8,6 +8,7 @@ mod assemble;
 mod cli;
 mod commands;
 mod data;
+mod errors;
 mod machine;
 mod progress;
 

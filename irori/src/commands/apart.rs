@@ -22,7 +22,8 @@ use crate::{
 
 fn open(data_dir: &std::path::Path, offset: SignedDuration) -> Result<(Context, Held)> {
     let data = DataDir::open(data_dir)?;
-    let held = data.hold()?.with_context(|| format!("another process holds `{}`", data.root().display()))?;
+    let held =
+        data.hold()?.with_context(|| format!("another process holds `{}` (E04: docs/errors/E04.md)", data.root().display()))?;
     Ok((Context::new(data, offset)?, held))
 }
 
