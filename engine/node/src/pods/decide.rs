@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 
 use super::{
     absorb::{discard, stop_by, stop_run},
-    effect::{Effect, Tell},
+    effect::{Effect, INSPECT_FAILED, Tell},
     facts::{self, RestartPolicy, Role},
     life::{Cause, Exit, Instance, Life, Now, Slot, Trouble, Work},
     probing, step,
@@ -17,9 +17,13 @@ pub const CRASH_MAX: Duration = Duration::from_secs(300);
 /// How long a status says `ErrImagePull` before it says `ImagePullBackOff`.
 const SHOW_PULL_ERROR: Duration = Duration::from_secs(2);
 
-pub fn pull_back_off_at(trouble: &Trouble) -> Duration {
+/// When a failed pull is told as a back-off; never where nothing was pulled.
+pub fn pull_back_off_at(trouble: &Trouble) -> Option<Duration> {
+    if trouble.reason == INSPECT_FAILED {
+        return None;
+    }
     let wait = Duration::from_secs(10).saturating_mul(2_u32.saturating_pow((trouble.fails - 1).min(31)));
-    trouble.retry.saturating_sub(wait.min(CRASH_MAX)) + SHOW_PULL_ERROR
+    Some(trouble.retry.saturating_sub(wait.min(CRASH_MAX)) + SHOW_PULL_ERROR)
 }
 
 pub fn decide(life: &mut Life, now: Now, effects: &mut Vec<Effect>) {
@@ -156,7 +160,7 @@ fn drive_slot(
     }
     if let Work::Failed(trouble) = &slot.image
         && !slot.pull_back_off
-        && pull_back_off_at(trouble) <= now.mono
+        && pull_back_off_at(trouble).is_some_and(|at| at <= now.mono)
     {
         slot.pull_back_off = true;
         let message = format!("Back-off pulling image of container {}: {}", slot.name, trouble.message);

@@ -65,7 +65,7 @@ fn slot_times(life: &Life, slot: &super::life::Slot, times: &mut Vec<Duration>) 
     if let Work::Failed(trouble) = &slot.image
         && !slot.pull_back_off
     {
-        times.push(super::decide::pull_back_off_at(trouble));
+        times.extend(super::decide::pull_back_off_at(trouble));
     }
 }
 
