@@ -143,7 +143,6 @@ fn containerd_killed_under_load_comes_back_and_containers_live_on() {
         println!("round {round}: well again after {:.1} s", killed.elapsed().as_secs_f64());
         home.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]).expect_ok();
         println!("round {round}: all pods ready after {:.1} s", killed.elapsed().as_secs_f64());
-        println!("{}", home.kubectl(&["get", "events", "-A", "--field-selector", "type=Warning"]).out);
     }
     let all = traffic.stop();
     let failed: Vec<&String> = all.iter().filter_map(|asked| asked.failed.as_ref()).collect();
