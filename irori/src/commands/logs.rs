@@ -1,5 +1,9 @@
 //! `irori logs`.
-use std::io::{BufRead, Write};
+use std::{
+    io::{Read, Write},
+    os::unix::fs::MetadataExt,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use futures::{AsyncBufReadExt, TryStreamExt};
@@ -18,6 +22,9 @@ use crate::{
     data::DataDir,
 };
 
+/// How often a log that is followed is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 pub fn run(logs: Logs, offset: SignedDuration) -> Done {
     match &logs.app {
         Some(app) => assemble::runtime()?.block_on(of_app(app, &logs, offset)),
@@ -35,18 +42,34 @@ fn own(logs: &Logs) -> Done {
         );
         return Err(Exit::Failed.because(told));
     }
-    let file = std::fs::File::open(&path).with_context(|| format!("open `{}`", path.display()))?;
-    let lines: Vec<String> = std::io::BufReader::new(file).lines().collect::<Result<_, _>>()?;
-    let skip = logs.tail.map_or(0, |tail| lines.len().saturating_sub(usize::try_from(tail).unwrap_or(0)));
+    let mut file = std::fs::File::open(&path).with_context(|| format!("open `{}`", path.display()))?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).with_context(|| format!("read `{}`", path.display()))?;
     let mut out = std::io::stdout().lock();
-    for line in &lines[skip..] {
-        writeln!(out, "{line}")?;
-    }
-    if logs.follow {
-        let told = anyhow::anyhow!("following irori's own log is `tail -f {}`", path.display());
-        return Err(Exit::WrongInput.because(told));
+    out.write_all(last_lines(&text, logs.tail))?;
+    out.flush()?;
+    while logs.follow {
+        text.clear();
+        // A log that was begun anew is read from its start.
+        if file.metadata()?.nlink() == 0 {
+            file = std::fs::File::open(&path).with_context(|| format!("open `{}`", path.display()))?;
+        }
+        if file.read_to_end(&mut text).with_context(|| format!("read `{}`", path.display()))? == 0 {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        out.write_all(&text)?;
+        out.flush()?;
     }
     Ok(())
+}
+
+/// The last so many lines of a text; all without a number.
+fn last_lines(text: &[u8], tail: Option<i64>) -> &[u8] {
+    let Some(tail) = tail else { return text };
+    let wanted = usize::try_from(tail).unwrap_or(0);
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let skipped: usize = lines.iter().take(lines.len().saturating_sub(wanted)).map(|line| line.len()).sum();
+    &text[skipped..]
 }
 
 async fn of_app(app: &str, logs: &Logs, offset: SignedDuration) -> Done {
@@ -61,14 +84,45 @@ async fn of_app(app: &str, logs: &Logs, offset: SignedDuration) -> Done {
         let (pods, name) = (pods.clone(), pod.name_any());
         let parameters = LogParams { follow: logs.follow, tail_lines: logs.tail, ..LogParams::default() };
         async move {
-            let mut lines = pods.log_stream(&name, &parameters).await?.lines();
-            while let Some(line) = lines.try_next().await? {
-                let mut out = std::io::stdout().lock();
-                if several { writeln!(out, "{name}  {line}")? } else { writeln!(out, "{line}")? }
-            }
-            anyhow::Ok(())
+            let printed = print_log(&pods, &name, &parameters, several).await;
+            // One pod that has not started is no reason to hide what the others say.
+            printed.map_err(|error| eprintln!("irori: {name}: {error}"))
         }
     });
-    futures::future::try_join_all(streams).await?;
+    let ended = futures::future::join_all(streams).await;
+    if ended.iter().all(Result::is_err) {
+        return Err(Exit::Failed.because(anyhow::anyhow!("no pod of app `{app}` has a log; `irori status` says how they are")));
+    }
     Ok(())
+}
+
+/// Prints the log of a pod to its end; the error is what the API says.
+async fn print_log(pods: &Api<Pod>, name: &str, parameters: &LogParams, several: bool) -> Result<(), String> {
+    let said = |error: kube::Error| match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    };
+    let mut lines = pods.log_stream(name, parameters).await.map_err(said)?.lines();
+    while let Some(line) = lines.try_next().await.map_err(|source| source.to_string())? {
+        let mut out = std::io::stdout().lock();
+        let written = if several { writeln!(out, "{name}  {line}") } else { writeln!(out, "{line}") };
+        written.map_err(|source| source.to_string())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn the_last_lines_are_whole_lines() {
+        let text = b"one\ntwo\nthree\n";
+        for (tail, wanted) in
+            [(None, "one\ntwo\nthree\n"), (Some(2), "two\nthree\n"), (Some(0), ""), (Some(9), "one\ntwo\nthree\n")]
+        {
+            assert_eq!(last_lines(text, tail), wanted.as_bytes());
+        }
+        assert_eq!(last_lines(b"one\npart", Some(1)), b"part");
+    }
 }

@@ -7,11 +7,11 @@ use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::{Api, ResourceExt, api::ListParams};
 use serde::Serialize;
 
-use super::{admin_client, running};
+use super::{admin_client, running, table};
 use crate::{
     assemble,
     cli::{Done, Output, Reading},
-    commands::up::{print_rows, stored_home},
+    commands::up::stored_home,
     data::{DataDir, Running},
 };
 
@@ -96,21 +96,18 @@ fn certificate_row(secret: &Secret) -> Option<CertificateRow> {
 }
 
 fn print(status: &Status) {
-    println!("home {} ({}), irori {}, API {}, process {}\n", status.home, status.domain, status.version, status.api, status.pid);
-    println!("{:<24} {:<10} {:<24} VERSION", "NODE", "STATE", "ADDRESS");
-    for node in &status.nodes {
-        println!(
-            "{:<24} {:<10} {:<24} {}",
-            node.name,
-            if node.ready { "ready" } else { "not ready" },
-            node.addresses.join(","),
-            node.kubelet
-        );
-    }
+    println!(
+        "home `{}` ({}), irori {}, process {}, API {}\n",
+        status.home, status.domain, status.version, status.pid, status.api
+    );
+    let state = |node: &NodeRow| if node.ready { "ready" } else { "not ready" }.to_owned();
+    let row = |node: &NodeRow| [node.name.clone(), state(node), node.addresses.join(","), node.kubelet.clone()];
+    table::print(["NODE", "STATE", "ADDRESS", "VERSION"], &status.nodes.iter().map(row).collect::<Vec<_>>());
     println!();
-    print_rows(&status.apps);
+    table::print_apps(&status.apps);
     if !status.certificates.is_empty() {
-        println!("\n{:<40} EXPIRES", "CERTIFICATE");
-        status.certificates.iter().for_each(|row| println!("{:<40} {}", row.secret, row.expires));
+        println!();
+        let row = |row: &CertificateRow| [row.secret.clone(), row.expires.clone()];
+        table::print(["CERTIFICATE", "EXPIRES"], &status.certificates.iter().map(row).collect::<Vec<_>>());
     }
 }

@@ -4,13 +4,13 @@ mod detached;
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
-use irori_home::{AppRow, Applied, Home, parse};
+use irori_home::{Applied, Home, parse};
 use irori_runtime::SignedDuration;
 use serde_json::json;
 
 pub use detached::remove_service;
 
-use super::{admin_client, read_home};
+use super::{admin_client, read_home, table};
 use crate::{
     assemble::{self, Context, node, platform, ranges::sockets, reachable, server::Server},
     cli::{Done, Ended, Exit, Output, Up},
@@ -188,22 +188,12 @@ async fn show(
         ),
         Output::Text => {
             println!();
-            print_rows(&rows);
+            table::print_apps(&rows);
             println!();
             rows.iter().for_each(|row| println!("{}", row.curl));
         }
     }
     Ok(())
-}
-
-/// The table of apps, as wide as its content.
-pub fn print_rows(rows: &[AppRow]) {
-    let width = |cell: fn(&AppRow) -> usize, least: usize| rows.iter().map(cell).max().unwrap_or(0).max(least);
-    let (app, state) = (width(|r| r.app.len(), 3), width(|r| r.state.len(), 5));
-    println!("{:<app$}  {:<state$}  {:<7}  ADDRESS", "APP", "STATE", "READY");
-    for row in rows {
-        println!("{:<app$}  {:<state$}  {:<7}  {}", row.app, row.state, format!("{}/{}", row.ready, row.replicas), row.address);
-    }
 }
 
 /// The home as it was asked for last, without the content of its files.

@@ -69,8 +69,10 @@ pub struct Applied {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AppRow {
     pub app: String,
-    /// `ready`, `starting`, `stopped` (0 replicas), or why it does not start.
+    /// `ready`, `starting`, `stopped` (0 replicas), or in one word why it does not start, as Kubernetes says it.
     pub state: String,
+    /// The same in a sentence; empty where there is nothing to say.
+    pub detail: String,
     pub ready: u32,
     pub replicas: u32,
     pub address: String,
@@ -220,34 +222,41 @@ pub async fn rows(client: &Client, home: &Home, gateway: std::net::SocketAddr, c
         let deployment = deployments.iter().find(|d| d.name_any() == *name);
         let (ready, replicas, settled) = deployment.map_or((0, app.replicas, false), readiness);
         let trouble = pods.iter().filter(|pod| pod.labels().get(APP_LABEL) == Some(name)).find_map(trouble);
-        let state = match (settled, replicas, trouble) {
-            (true, 0, _) => "stopped".to_owned(),
-            (true, ..) => "ready".to_owned(),
+        let of = |word: &str| (word.to_owned(), String::new());
+        let (state, detail) = match (settled, replicas, trouble) {
+            (true, 0, _) => of("stopped"),
+            (true, ..) => of("ready"),
             (false, _, Some(trouble)) => trouble,
-            (false, ..) => "starting".to_owned(),
+            (false, ..) => of("starting"),
         };
         let port = if gateway.port() == 443 { String::new() } else { format!(":{}", gateway.port()) };
         let to = if gateway.ip().is_unspecified() { "127.0.0.1".to_owned() } else { gateway.ip().to_string() };
         let to = if to.contains(':') { format!("[{to}]") } else { to };
         let address = format!("https://{}{port}/", app.host);
         let curl = format!("curl --cacert {ca_file} --resolve {}:{}:{to} {address}", app.host, gateway.port());
-        rows.push(AppRow { app: name.clone(), state, ready, replicas, address, curl });
+        rows.push(AppRow { app: name.clone(), state, detail, ready, replicas, address, curl });
     }
     Ok(rows)
 }
 
-/// Why a pod does not run, in the words of its own status.
-fn trouble(pod: &Pod) -> Option<String> {
+/// Why a pod does not run: a word, and a sentence from its own status.
+fn trouble(pod: &Pod) -> Option<(String, String)> {
     let status = pod.status.as_ref()?;
-    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    let waiting = containers.filter_map(|c| c.state.as_ref()?.waiting.as_ref()).find_map(|waiting| {
+    let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let waiting = containers.find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref().filter(|r| !matches!(*r, "ContainerCreating" | "PodInitializing"))?;
-        Some(waiting.message.as_ref().map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")))
+        // How long the next start is put off says less than how the last run ended.
+        let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref()).map(|ended| {
+            let said = ended.message.as_deref().map_or(String::new(), |text| format!(": {}", text.trim_end()));
+            format!("its last run ended with code {} ({}){said}", ended.exit_code, ended.reason.as_deref().unwrap_or("no reason"))
+        });
+        Some((reason.to_owned(), last.or_else(|| waiting.message.clone()).unwrap_or_default()))
     });
     waiting.or_else(|| {
         let conditions = status.conditions.as_deref().unwrap_or_default();
         let stuck = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
-        Some(format!("unschedulable: {}", stuck.message.as_deref().unwrap_or_default()))
+        Some((stuck.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()), stuck.message.clone().unwrap_or_default()))
     })
 }
 
@@ -260,6 +269,35 @@ mod tests {
         let last = json!({"spec": {"replicas": 2, "env": {"A": "1", "B": "2"}}});
         let patch = with_removals(&last, json!({"spec": {"replicas": 2, "env": {"A": "1"}}}));
         assert_eq!(patch, json!({"spec": {"replicas": 2, "env": {"A": "1", "B": null}}}));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_pod_is_a_word_and_a_sentence() {
+        let pod = |status: Value| -> Pod { serde_json::from_value(json!({"status": status})).unwrap() };
+        let container = |state: Value, last: Value| json!({"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last});
+        let waits = |reason: &str, message: &str| json!({"waiting": {"reason": reason, "message": message}});
+        let ended = json!({"terminated": {"exitCode": 7, "reason": "Error", "message": "no config\n"}});
+        for (status, word, sentence) in [
+            (
+                json!({"containerStatuses": [container(waits("ErrImageNeverPull", "not there"), json!({}))]}),
+                "ErrImageNeverPull",
+                "not there",
+            ),
+            (
+                json!({"containerStatuses": [container(waits("CrashLoopBackOff", "back-off 10s"), ended)]}),
+                "CrashLoopBackOff",
+                "its last run ended with code 7 (Error): no config",
+            ),
+            (
+                json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]}),
+                "Unschedulable",
+                "0/1 nodes",
+            ),
+        ] {
+            assert_eq!(trouble(&pod(status)), Some((word.to_owned(), sentence.to_owned())));
+        }
+        let starting = json!({"containerStatuses": [container(json!({"waiting": {"reason": "ContainerCreating"}}), json!({}))]});
+        assert_eq!(trouble(&pod(starting)), None);
     }
 
     #[test]

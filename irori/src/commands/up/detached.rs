@@ -17,6 +17,8 @@ use crate::{
 
 /// First start included: keys, images, apps.
 const UP_MAX: Duration = Duration::from_secs(300);
+/// A log above this many bytes is put aside at the next start.
+const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Starts irori in the background, shows its progress, and returns when the home is up.
@@ -27,6 +29,7 @@ pub fn start(up: &Up, offset: SignedDuration) -> Done {
     if data.hold()?.is_some() {
         data.withdraw();
     }
+    keep_short(&data.log())?;
     let log_from = fs::metadata(data.log()).map_or(0, |meta| meta.len());
     let mut child = if Path::new("/run/systemd/system").is_dir() && offset.is_zero() {
         service(&data, &words)?;
@@ -60,6 +63,14 @@ fn session(data: &DataDir, words: &[String]) -> Result<Child> {
         command.env("IRORI_LOG", "info");
     }
     command.spawn().context("start irori in the background")
+}
+
+/// Puts a log that grew aside, so that two files are the most there is of earlier runs.
+fn keep_short(log: &Path) -> Result<()> {
+    if fs::metadata(log).is_ok_and(|meta| meta.len() > LOG_BYTES_MAX) {
+        fs::rename(log, log.with_extension("log.1")).with_context(|| format!("put `{}` aside", log.display()))?;
+    }
+    Ok(())
 }
 
 /// Writes and starts the unit. Pods outlive the service: only its own process is killed, and their cgroups are theirs.
