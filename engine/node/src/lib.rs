@@ -31,3 +31,4 @@ mod volumes;
 
 pub use node::{Node, Parts, StartError};
 pub use settings::{Caller, ClientCheck, Settings, parse_resolv_conf};
+pub use volumes::unmount_below;

@@ -336,6 +336,9 @@ pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
         machine.remove_sandbox(&sandbox.id).await.context("remove sandbox")?;
     }
     machine.dismantle().await?;
+    // Nothing of another folder may hang in the data folder of a home that is down: people copy and delete it.
+    let volumes = context.data.root().join("node");
+    irori_node::unmount_below(&volumes).with_context(|| format!("unmount volumes below `{}`", volumes.display()))?;
     Ok(sandboxes.len())
 }
 

@@ -354,7 +354,13 @@ impl Worker {
             },
             running: slot.run().is_some(),
             previous: slot.last.as_ref().and_then(|exit| exit.id.clone()),
-            waiting: slot.start_trouble.as_ref().map_or("ContainerCreating", |t| t.reason.as_str()).to_owned(),
+            waiting: match (&slot.start_trouble, &slot.image) {
+                (None, Work::Failed(trouble)) if ["ErrImagePull", "RegistryUnavailable"].contains(&&*trouble.reason) => {
+                    "trying and failing to pull image".to_owned()
+                }
+                (Some(trouble), _) | (None, Work::Failed(trouble)) => trouble.reason.clone(),
+                (None, _) => "ContainerCreating".to_owned(),
+            },
         });
         self.site.board.set(&self.pod.uid, View { pod, containers: containers.collect() });
     }

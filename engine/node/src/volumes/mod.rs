@@ -9,6 +9,8 @@ mod mounts;
 pub mod payload;
 pub mod sources;
 
+pub use mounts::unmount_below;
+
 use std::{
     fs, io,
     os::unix::fs::{PermissionsExt, chown},

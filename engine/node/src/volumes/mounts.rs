@@ -125,15 +125,21 @@ fn unescape(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
+/// Ends every mount at and below `folder`. What lies on the disk stays.
+pub fn unmount_below(folder: &Path) -> io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    mounts_below(&fs::canonicalize(folder)?)?.iter().try_for_each(|point| unmount(point))
+}
+
 /// Takes a pod's folder away. Nothing is deleted while something is mounted in it: what a bind mount shows is not the pod's.
 pub fn remove_folder(folder: &Path) -> io::Result<()> {
     if !folder.exists() {
         return Ok(());
     }
     let folder = fs::canonicalize(folder)?;
-    for point in mounts_below(&folder)? {
-        unmount(&point)?;
-    }
+    unmount_below(&folder)?;
     if let Some(left) = mounts_below(&folder)?.first() {
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{} is still mounted", left.display())));
     }
