@@ -3,8 +3,9 @@ use std::time::Duration;
 
 /// Bytes of a request body. Above it: 413 with the stock text.
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
-/// Nesting of a JSON or YAML body. Above it: 400.
-pub const NESTING_MAX: usize = 256;
+/// Nesting of an object, in a body or after a patch. Above it: 400. Below the 128 levels that JSON parsers of clients (and ours, of
+/// what is stored) take, with room for the list, table or event around it.
+pub const NESTING_MAX: usize = 100;
 /// Bytes of path and query. Above it: 414.
 pub const URL_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a label or field selector. Above it: 400.

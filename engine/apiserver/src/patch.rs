@@ -3,7 +3,7 @@ use irori_api::{
     row::Row,
     status::{Details, Status},
 };
-use irori_rules::{PatchError, PatchKind};
+use irori_rules::{PatchError, PatchKind, tree};
 use serde_json::Value;
 
 use crate::{
@@ -55,6 +55,9 @@ pub async fn read(server: &Server, call: &mut Call) -> Answered<Patch> {
 /// Applies a patch to the current object in the version of the request, and decodes the outcome.
 pub fn apply(server: &Server, call: &mut Call, row: &Row, current: &Value, patch: &Patch) -> Answered<Value> {
     let patched = irori_rules::apply_patch(&server.tables, row, current, patch.kind, &patch.value).map_err(refusal)?;
+    if tree::depth(&patched) > limits::NESTING_MAX {
+        return Err(Refusal::bad_request(format!("the object would be nested deeper than the limit of {}", limits::NESTING_MAX)));
+    }
     decode::finish(server, call, &row.gvk, &row.of, patched, patch.duplicates.clone())
 }
 

@@ -3,10 +3,13 @@ use serde_json::Value;
 
 use super::PatchError;
 
+use crate::decode::DEPTH_MAX;
 pub use crate::decode::json_kind;
 
 /// Operations of one patch.
 pub const JSON_OPERATIONS_MAX: usize = 10_000;
+/// Values that the moves and copies of one patch may walk over.
+const WALKED_MAX: usize = 10_000_000;
 /// Bytes that the copies of one patch may make.
 pub const COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
@@ -21,7 +24,7 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
         )));
     }
     let mut out = object.clone();
-    let mut copied = 0;
+    let mut spent = Spent::default();
     for operation in operations {
         if !operation.is_object() {
             return Err(unreadable(&format!(
@@ -29,7 +32,7 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
                 json_kind(operation)
             )));
         }
-        step(&mut out, operation, &mut copied).ok_or_else(refused)?;
+        step(&mut out, operation, &mut spent).ok_or_else(refused)?;
     }
     Ok(out)
 }
@@ -44,31 +47,64 @@ fn refused() -> PatchError {
 }
 
 /// Carries out one operation; `None` if it does not fit.
-fn step(object: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> {
+fn step(object: &mut Value, operation: &Value, spent: &mut Spent) -> Option<()> {
     let path = Pointer::parse(operation.get("path")?.as_str()?)?;
     let value = || operation.get("value").cloned().unwrap_or(Value::Null);
     let from = || Pointer::parse(operation.get("from")?.as_str()?);
     match operation.get("op")?.as_str()? {
-        "add" => add(object, &path, value()),
+        "add" => add(object, &path, spent.fits(&path, value())?),
         "remove" => remove(object, &path).map(drop),
-        "replace" => replace(object, &path, value()),
+        "replace" => replace(object, &path, spent.fits(&path, value())?),
         "move" => {
             let value = remove(object, &from()?)?;
-            add(object, &path, value)
+            add(object, &path, spent.fits(&path, value)?)
         }
         "copy" => {
-            let value = find(object, &from()?)?.clone();
-            *copied += size(&value);
-            if *copied > COPY_BYTES_MAX {
+            let value = find(object, &from()?)?;
+            spent.copied += size(value);
+            if spent.copied > COPY_BYTES_MAX {
                 return None;
             }
-            add(object, &path, value)
+            let value = value.clone();
+            add(object, &path, spent.fits(&path, value)?)
         }
         "test" => match find(object, &path) {
             Some(found) => (equal(found, &value())).then_some(()),
             None => value().is_null().then_some(()),
         },
         _ => None,
+    }
+}
+
+/// What a patch has used up of its limits.
+#[derive(Default)]
+struct Spent {
+    copied: usize,
+    walked: usize,
+}
+
+impl Spent {
+    /// The value, if the object will not be nested too deep with it: each copy or move could double the depth.
+    fn fits(&mut self, path: &Pointer, value: Value) -> Option<Value> {
+        let depth = path.way.len() + 1 + self.depth(&value)?;
+        (depth <= DEPTH_MAX).then_some(value)
+    }
+
+    fn depth(&mut self, value: &Value) -> Option<usize> {
+        self.walked += 1;
+        if self.walked > WALKED_MAX {
+            return None;
+        }
+        let below: &mut dyn Iterator<Item = &Value> = match value {
+            Value::Array(items) => &mut items.iter(),
+            Value::Object(fields) => &mut fields.values(),
+            _ => return Some(0),
+        };
+        let mut deepest = 0;
+        for item in below {
+            deepest = deepest.max(self.depth(item)?);
+        }
+        Some(deepest + 1)
     }
 }
 
