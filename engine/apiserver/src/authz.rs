@@ -9,7 +9,7 @@ use crate::{
 mod book;
 pub mod escalation;
 mod follow;
-mod nodes;
+pub mod nodes;
 mod rules;
 
 pub use book::{RBAC_PREFIX, RbacIndex};

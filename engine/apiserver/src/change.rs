@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{
     admission::{self, Attributes, Operation},
+    authz,
     call::Call,
     commit::{self, Lost},
     decode, limits, patch as patching, read,
@@ -109,6 +110,9 @@ pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part:
                     let why = "Precondition failed: UID in precondition: UID in object meta: ";
                     return Err(Refusal::conflict(read::about(row, &name), why));
                 }
+                // Whoever may only update makes nothing new by it.
+                let creates = authz::Attributes { verb: "create", ..authz::Attributes::of(call) };
+                authz::require(server, &call.user, &creates)?;
                 let created = create_object(server, call, row, object, dry_run).await?;
                 return respond::object(server, call, row, 201, created);
             }

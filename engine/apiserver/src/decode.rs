@@ -45,6 +45,15 @@ pub fn dry_run(call: &Call) -> Answered<bool> {
     Ok(dry)
 }
 
+/// `dryRun` of DeleteOptions in a body. What is not understood must not become a deletion.
+pub fn dry_run_of(options: &Value) -> Answered<bool> {
+    let asked = irori_rules::tree::items(options, &["dryRun"]);
+    match asked.iter().find(|v| *v != "All") {
+        Some(other) => Err(unsupported("DeleteOptions", "dryRun", other.as_str().unwrap_or(""), &["All"])),
+        None => Ok(!asked.is_empty()),
+    }
+}
+
 fn unsupported_option(call: &Call, field: &str, value: &str, supported: &[&str]) -> Refusal {
     let resource = match call.asked.verb {
         "create" => "CreateOptions",
@@ -52,6 +61,10 @@ fn unsupported_option(call: &Call, field: &str, value: &str, supported: &[&str])
         "delete" | "deletecollection" => "DeleteOptions",
         _ => "UpdateOptions",
     };
+    unsupported(resource, field, value, supported)
+}
+
+fn unsupported(resource: &str, field: &str, value: &str, supported: &[&str]) -> Refusal {
     let mut errors = ErrorList::default();
     errors.not_supported(FieldPath::new(field), value, supported);
     Refusal::invalid(crate::refusal::About { group: "meta.k8s.io", resource, name: "" }, &errors)

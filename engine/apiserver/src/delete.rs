@@ -58,7 +58,7 @@ impl DeleteOptions {
         };
         let given = |key: &str| tree::get(&body, &["preconditions", key]).and_then(Value::as_str).map(str::to_owned);
         (out.uid, out.revision) = (given("uid"), given("resourceVersion"));
-        out.dry_run |= tree::items(&body, &["dryRun"]).iter().any(|v| v == "All");
+        out.dry_run |= decode::dry_run_of(&body)?;
         let policy = match tree::text(&body, &["propagationPolicy"]) {
             "" => call.query.text("propagationPolicy").unwrap_or("").to_owned(),
             said => said.to_owned(),

@@ -12,18 +12,25 @@ use crate::{
 
 /// Replaces the caller by the one its headers name, after asking whether it may.
 pub fn apply(server: &Server, call: &mut Call) -> Answered<()> {
-    let values = |name: &str| -> Vec<String> {
-        call.headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect()
-    };
-    let user = call.header("impersonate-user").unwrap_or("").to_owned();
-    let uid = call.header("impersonate-uid").unwrap_or("").to_owned();
-    let groups = values("impersonate-group");
+    let (mut user, mut uid, mut groups) = (None, None, Vec::new());
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in &call.headers {
-        if let (Some(key), Ok(value)) = (name.as_str().strip_prefix("impersonate-extra-"), value.to_str()) {
-            extra.entry(query::decode_segment(key)).or_default().push(value.to_owned());
+        let Some(what) = name.as_str().strip_prefix("impersonate-") else { continue };
+        // Whoever asks to be somebody else must never go on as itself because that was not understood.
+        let text = std::str::from_utf8(value.as_bytes())
+            .map_err(|_| Refusal::bad_request(format!("header {name} is not UTF-8")))?
+            .to_owned();
+        match what {
+            "user" => drop(user.get_or_insert(text)),
+            "uid" => drop(uid.get_or_insert(text)),
+            "group" => groups.push(text),
+            _ => match what.strip_prefix("extra-") {
+                Some(key) => extra.entry(query::decode_segment(key)).or_default().push(text),
+                None => return Err(Refusal::bad_request(format!("header {name} is not known"))),
+            },
         }
     }
+    let (user, uid) = (user.unwrap_or_default(), uid.unwrap_or_default());
     if user.is_empty() && groups.is_empty() && uid.is_empty() && extra.is_empty() {
         return Ok(());
     }

@@ -68,7 +68,9 @@ fn row(server: &Server, call: &Call) -> Answered<Arc<Row>> {
     let wrong_scope = if row.namespaced {
         asked.namespace.is_empty() && !matches!(asked.verb, "list" | "watch" | "create")
     } else {
-        !asked.namespace.is_empty() && row.gvr.resource != "namespaces"
+        // A namespace lies in itself, so that its own roles may speak of it; `namespaces/A/namespaces/B` is nowhere.
+        let itself = row.gvr.resource == "namespaces" && asked.namespace == asked.name;
+        !asked.namespace.is_empty() && !itself
     };
     if wrong_scope { Err(Refusal::no_such_path()) } else { Ok(row.clone()) }
 }

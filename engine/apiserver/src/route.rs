@@ -1,4 +1,6 @@
 //! What a URL and a method ask for (upstream's RequestInfo).
+use irori_api::selector::FieldSelector;
+
 use crate::query::{Query, decode_segment};
 
 /// The request's meaning, before anybody looks whether such a resource exists.
@@ -55,11 +57,8 @@ pub fn read(method: &http::Method, path: &str, query: &Query) -> Asked {
     let mut name = segment(1);
     if name.is_empty() && verb == "get" {
         verb = if query.flag("watch") { "watch" } else { "list" };
-        if let Some(only) = query.get("fieldSelector").and_then(|f| f.strip_prefix("metadata.name="))
-            && !only.contains(',')
-        {
-            name = only.to_owned();
-        }
+        let selector = query.get("fieldSelector").and_then(|fields| FieldSelector::parse(fields).ok());
+        name = selector.as_ref().and_then(|s| s.exact("metadata.name")).unwrap_or_default().to_owned();
     } else if name.is_empty() && verb == "delete" {
         verb = "deletecollection";
     }

@@ -1,7 +1,7 @@
 //! Which objects a list or a watch shows: label and field selectors.
 use irori_api::{
     row::Row,
-    selector::{FieldSelector, LabelSelector},
+    selector::{FieldRequirement, FieldSelector, LabelSelector},
 };
 use irori_store::Entry;
 use serde::Deserialize;
@@ -41,6 +41,14 @@ impl Selection {
 
     pub fn is_everything(&self) -> bool {
         self.labels.is_everything() && self.fields.requirements.is_empty()
+    }
+
+    /// Selects no more than one name.
+    pub fn only(&mut self, name: &str) {
+        let requirement = FieldRequirement { field: "metadata.name".to_owned(), equals: true, value: name.to_owned() };
+        if !self.fields.requirements.contains(&requirement) {
+            self.fields.requirements.push(requirement);
+        }
     }
 
     /// The one name that is selected, if there is only one.

@@ -113,12 +113,13 @@ impl SharedEvents {
 
 /// Opens a watch on a collection (or, by `metadata.name`, on one object).
 pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: Place) -> Answered<Response> {
-    let mut options = ListOptions::read(&call.query)?;
+    let options = ListOptions::read(&call.query)?;
     options.check_watch()?;
-    if !call.asked.name.is_empty() && options.fields.is_empty() {
-        options.fields = format!("metadata.name={}", call.asked.name); // the old /watch/ paths
+    let mut selection = Selection::read(row, &options)?;
+    if !call.asked.name.is_empty() {
+        // The name that was authorised, whatever else is selected: the old /watch/ paths say it in the path.
+        selection.only(&call.asked.name);
     }
-    let selection = Selection::read(row, &options)?;
     let wanted = negotiate::wanted(call)?;
     let mut prefix = read::prefix(row, &call.asked.namespace)?;
     if let Some(name) = selection.only_name()

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Attributes, Operation, Plugin};
 use crate::{
+    authz::nodes,
     call::Call,
     read,
     refusal::{Answered, Refusal},
@@ -21,22 +22,16 @@ impl Plugin for NodeRestriction {
         let runs_here = |pod: &Value| tree::text(pod, &["spec", "nodeName"]) == node;
         match (asked.resource(), asked.operation, asked.subresource) {
             (("", "pods"), Operation::Create, "") => {
-                let mirror = tree::map(object, &["metadata", "annotations"])
-                    .is_some_and(|a| a.contains_key("kubernetes.io/config.mirror"));
-                if !mirror {
-                    return refuse(format!(
-                        "pod does not have {:?} annotation, node {node:?} can only create mirror pods",
-                        "kubernetes.io/config.mirror"
-                    ));
+                if !nodes::is_mirror(object) {
+                    let mirror = nodes::MIRROR;
+                    return refuse(format!("pod does not have {mirror:?} annotation, node {node:?} can only create mirror pods"));
                 }
                 if !runs_here(object) {
                     return refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
                 }
-                let refers = ["secret", "configMap", "persistentVolumeClaim", "projected"];
-                let volumes = tree::items(object, &["spec", "volumes"]);
-                if volumes.iter().any(|v| refers.iter().any(|r| v.get(r).is_some()))
-                    || !tree::text(object, &["spec", "serviceAccountName"]).is_empty()
-                {
+                let projects = tree::items(object, &["spec", "volumes"]).iter().any(|v| v.get("projected").is_some());
+                // The first is the pod itself.
+                if projects || nodes::references(object).len() > 1 {
                     return refuse(format!(
                         "node {node:?} can not create pods that reference secrets, configmaps, claims or service accounts"
                     ));
@@ -49,11 +44,22 @@ impl Plugin for NodeRestriction {
             (("", "pods"), Operation::Update, "status") if !asked.old.is_some_and(runs_here) => {
                 refuse(format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"))
             }
+            (("", "pods"), Operation::Update, "status")
+                if asked.old.is_some_and(|old| !changed_labels(old, object).is_empty()) =>
+            {
+                refuse(format!("node {node:?} cannot update labels through pod status"))
+            }
             (("", "pods"), Operation::Update, "") => {
                 refuse(format!("unexpected operation \"UPDATE\", node {node:?} can only create and delete mirror pods"))
             }
             (("", "nodes"), Operation::Create, _) if name != node => {
                 refuse(format!("node {node:?} is not allowed to modify node {name:?}"))
+            }
+            (("", "nodes"), Operation::Create, _) => {
+                match changed_labels(&Value::Null, object).into_iter().find(|label| !may_label(label)) {
+                    Some(label) => refuse(format!("is not allowed to set the following labels: {label}")),
+                    None => Ok(()),
+                }
             }
             (("", "nodes"), Operation::Delete, _) => refuse(format!("node {node:?} is not allowed to delete nodes")),
             (("", "nodes"), Operation::Update, _) => {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Attributes, Plugin};
 use crate::{
+    authz::nodes,
     call::Call,
     change, read,
     refusal::{Answered, Refusal},
@@ -12,7 +13,6 @@ use crate::{
 };
 
 const MOUNTED_AT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Just above an hour: clients are told of a token that must be renewed.
 const TOKEN_LIFE_S: i64 = 3607;
 
@@ -26,7 +26,7 @@ impl Plugin for ServiceAccount {
         }
         let name = tree::text(pod, &["metadata", "name"]).to_owned();
         let refuse = |why: String| Err(Refusal::forbidden(read::about(asked.row, &name), &why));
-        if tree::map(pod, &["metadata", "annotations"]).is_some_and(|a| a.contains_key(MIRROR)) {
+        if nodes::is_mirror(pod) {
             return if tree::text(pod, &["spec", "serviceAccountName"]).is_empty() {
                 Ok(())
             } else {

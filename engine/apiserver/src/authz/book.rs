@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, RwLock},
 };
 
+use irori_api::selector::LabelSelector;
 use irori_rules::tree;
 use irori_runtime::Tasks;
 use irori_store::{Revision, Store, StoreError};
@@ -25,8 +26,8 @@ pub const RBAC_PREFIX: &str = "rbac.authorization.k8s.io/";
 struct Role {
     labels: BTreeMap<String, String>,
     rules: Vec<Rule>,
-    /// matchLabels of each selector of the aggregationRule.
-    aggregates: Vec<BTreeMap<String, String>>,
+    /// The selectors of the aggregationRule. One that says nothing or cannot be read selects nothing.
+    aggregates: Vec<LabelSelector>,
 }
 
 /// A RoleBinding or ClusterRoleBinding.
@@ -146,9 +147,9 @@ impl Book {
         if role.rules.iter().any(&mut *wanted) {
             return true;
         }
-        for labels in &role.aggregates {
+        for selector in &role.aggregates {
             for ((namespace, name), other) in &self.roles {
-                let selected = namespace.is_empty() && labels.iter().all(|(k, v)| other.labels.get(k) == Some(v));
+                let selected = namespace.is_empty() && selector.matches(|label| other.labels.get(label).map(String::as_str));
                 if selected && !seen.contains(&name.as_str()) {
                     seen.push(name);
                     if self.any_rule(other, seen, wanted) {
@@ -235,7 +236,7 @@ fn read_role(object: &Value) -> Role {
     Role {
         labels: strings(object, &["metadata", "labels"]),
         rules: Rule::read_all(tree::items(object, &["rules"])),
-        aggregates: selectors.map(|s| strings(s, &["matchLabels"])).filter(|m| !m.is_empty()).collect(),
+        aggregates: selectors.filter_map(|s| LabelSelector::from_object(s).ok()).filter(|s| !s.is_everything()).collect(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     sync::{Arc, RwLock},
 };
 
+use irori_api::selector::FieldSelector;
 use irori_rules::tree;
 use irori_runtime::Tasks;
 use irori_store::{Revision, Store, StoreError};
@@ -66,7 +67,7 @@ impl Graph {
     fn apply(&mut self, change: Change) {
         let now = change.entry.as_ref().and_then(|entry| stored::tree(entry).ok()).and_then(|pod| {
             let node = tree::text(&pod, &["spec", "nodeName"]);
-            (!node.is_empty()).then(|| (node.to_owned(), references(&pod)))
+            (!node.is_empty()).then(|| (node.to_owned(), granted(&pod)))
         });
         if self.pods.get(&change.key) == now.as_ref() {
             return;
@@ -96,8 +97,22 @@ impl Graph {
     }
 }
 
+/// Pods that a node writes by itself.
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
+
+pub fn is_mirror(pod: &Value) -> bool {
+    tree::map(pod, &["metadata", "annotations"]).is_some_and(|a| a.contains_key(MIRROR))
+}
+
+/// What a pod lets its node read. A mirror pod is a node's own writing and lets it read nothing more.
+fn granted(pod: &Value) -> Vec<Target> {
+    let mut targets = references(pod);
+    targets.truncate(if is_mirror(pod) { 1 } else { targets.len() });
+    targets
+}
+
 /// All that a pod refers to by name, each once; itself first.
-fn references(pod: &Value) -> Vec<Target> {
+pub fn references(pod: &Value) -> Vec<Target> {
     let namespace = tree::text(pod, &["metadata", "namespace"]);
     let mut out: Vec<Target> = vec![("pods", namespace.to_owned(), tree::text(pod, &["metadata", "name"]).to_owned())];
     let mut add = |resource: &'static str, name: &str| {
@@ -192,8 +207,10 @@ pub fn decide(server: &Server, node: &str, asked: &Attributes<'_>) -> Decision {
             _ => by_role(server, asked),
         },
         ("", "pods") if asked.subresource.is_empty() && matches!(asked.verb, "list" | "watch") => {
-            let own =
-                asked.fields.split(',').any(|f| f == format!("spec.nodeName={node}") || f == format!("spec.nodeName=={node}"));
+            // Read as the list itself reads it: what looks like a term may be a part of another's value.
+            let own = FieldSelector::parse(asked.fields).is_ok_and(|selector| {
+                selector.requirements.iter().any(|term| term.equals && term.field == "spec.nodeName" && term.value == node)
+            });
             if own { yes() } else { no("can only list/watch pods with spec.nodeName field selector".to_owned()) }
         }
         ("", "pods") if asked.subresource.is_empty() && asked.verb == "get" => by_graph("pods"),

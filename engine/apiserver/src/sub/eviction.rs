@@ -48,7 +48,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         grace_s: tree::int(&eviction, &["deleteOptions", "gracePeriodSeconds"]),
         uid: given("uid"),
         revision: given("resourceVersion"),
-        dry_run: decode::dry_run(call)? || tree::items(&eviction, &["deleteOptions", "dryRun"]).iter().any(|v| v == "All"),
+        dry_run: decode::dry_run(call)? | decode::dry_run_of(&eviction["deleteOptions"])?,
         ..DeleteOptions::default()
     };
     delete::delete_named(server, call, row, &namespace, &name, &options).await?;

@@ -72,13 +72,12 @@ fn wrong_life(seconds: i64) -> Option<&'static str> {
 
 /// The object that the token lives and dies with.
 async fn bound(server: &Server, call: &Call, request: &Value, namespace: &str, account: &str) -> Answered<Bound> {
-    let Some(reference) = tree::get(request, &["spec", "boundObjectRef"]).filter(|r| !r.is_null()) else {
-        if call.user.node().is_some() {
-            let about = About { group: "", resource: "serviceaccounts", name: account };
-            return Err(Refusal::forbidden(about, "node requested token not bound to a pod"));
-        }
-        return Ok(Bound::default());
-    };
+    let reference = tree::get(request, &["spec", "boundObjectRef"]).filter(|r| !r.is_null());
+    if call.user.node().is_some() && reference.is_none_or(|r| tree::text(r, &["kind"]) != "Pod") {
+        let about = About { group: "", resource: "serviceaccounts", name: account };
+        return Err(Refusal::forbidden(about, "node requested token not bound to a pod"));
+    }
+    let Some(reference) = reference else { return Ok(Bound::default()) };
     let text = |key: &str| tree::text(reference, &[key]);
     let (kind, name) = (text("kind"), text("name"));
     let (key, resource) = match (text("apiVersion"), kind) {

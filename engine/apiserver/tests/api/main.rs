@@ -5,6 +5,7 @@ mod admission;
 mod deleting;
 mod harness;
 mod hostile;
+mod intruders;
 mod listing;
 mod nodes;
 mod objects;
