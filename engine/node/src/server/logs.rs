@@ -45,7 +45,10 @@ fn options(query: &Query, now: Timestamp) -> Result<LogOptions, Refused> {
     };
     let since = match (number("sinceSeconds")?, query.get("sinceTime")) {
         (Some(_), Some(_)) => return Err(Refused::bad("at most one of sinceTime or sinceSeconds may be specified")),
-        (Some(seconds), None) => Some(now - SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX).min(1 << 40))),
+        (Some(seconds), None) => {
+            let back = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+            Some(now.checked_sub(back).unwrap_or(Timestamp::MIN))
+        }
         (None, Some(text)) => Some(text.parse().map_err(|_| Refused::bad("sinceTime is no RFC 3339 time"))?),
         (None, None) => None,
     };
@@ -63,4 +66,19 @@ fn options(query: &Query, now: Timestamp) -> Result<LogOptions, Refused> {
         timestamps: query.flag(["timestamps", "timestamps"]),
         stream,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_longer_ago_than_time_is_since_ever() {
+        for seconds in ["1099511627776", "9223372036854775807", "18446744073709551615"] {
+            let request = http::Request::builder().uri(format!("/?sinceSeconds={seconds}")).body(irori_http::empty());
+            let query = Query::of(&request.expect("a request"));
+            let options = options(&query, Timestamp::UNIX_EPOCH).expect("taken");
+            assert_eq!(options.since, Some(Timestamp::MIN), "{seconds}");
+        }
+    }
 }
