@@ -3,8 +3,13 @@ use irori_testkit::{Home, Options};
 
 #[test]
 fn kubectl_drives_a_home_whose_parts_run_apart() {
-    let home = Home::apart(Options::default());
+    let mut home = Home::new(Options::default());
+    let _neighbour = crate::network::with_a_resolver(&home);
+    home.start_apart();
     assert_eq!(home.https("home.arpa", "/").0, 200);
     crate::kubectl::drive(&home);
+    crate::network::drive(&home);
+    crate::execs::drive(&home);
+    crate::pods::drive(&home);
     home.expect_clean_log();
 }

@@ -34,17 +34,22 @@ const BYTES: usize = 100_000_000;
 fn exec_and_logs_carry_every_byte_and_every_end() {
     let home = Home::up(Options::default());
     home.import_box();
+    drive(&home);
+    home.expect_clean_log();
+}
+
+/// Also run with server, node and gateway apart.
+pub fn drive(home: &Home) {
     home.apply(PODS).expect_ok();
     home.wait_pod_ready("shell");
     home.wait_pod_ready("talker");
-    input_and_codes(&home);
-    a_hundred_megabytes(&home);
-    a_terminal(&home);
-    a_command_with_terminal_and_container_of_its_own(&home);
-    files_are_copied(&home);
-    logs(&home);
-    what_is_not_there_says_so(&home);
-    home.expect_clean_log();
+    input_and_codes(home);
+    a_hundred_megabytes(home);
+    a_terminal(home);
+    a_command_with_terminal_and_container_of_its_own(home);
+    files_are_copied(home);
+    logs(home);
+    what_is_not_there_says_so(home);
 }
 
 fn input_and_codes(home: &Home) {

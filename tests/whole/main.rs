@@ -6,6 +6,7 @@ mod answers;
 mod apart;
 mod bad_input;
 mod clock;
+mod commands;
 mod crash;
 mod disk_full;
 mod execs;

@@ -84,21 +84,32 @@ while (my $caller = $socket->accept) {
 #[test]
 fn pods_reach_services_names_the_api_and_the_world() {
     let mut home = Home::new(Options::default());
+    let _neighbour = with_a_resolver(&home);
+    home.start();
+    home.wait_ready();
+    drive(&home);
+    home.expect_clean_log();
+}
+
+/// The world outside, which the home takes for its upstream resolver.
+pub fn with_a_resolver(home: &Home) -> Neighbour {
     home.edit("  network:\n", "  network:\n    dns: {upstream: [192.0.2.1]}\n");
     let mut neighbour = Neighbour::of(&home.machine);
     neighbour.start("perl", &["-e", RESOLVER]);
     neighbour.start("perl", &["-e", WITNESS]);
-    home.start();
-    home.wait_ready();
+    neighbour
+}
+
+/// Everything that pods reach; also run with server, node and gateway apart.
+pub fn drive(home: &Home) {
     home.import_box();
     home.apply(OBJECTS).expect_ok();
     home.wait_pod_ready("server");
     home.wait_pod_ready("client");
-    services(&home);
-    names(&home);
-    the_world(&home);
-    the_api(&home);
-    home.expect_clean_log();
+    services(home);
+    names(home);
+    the_world(home);
+    the_api(home);
 }
 
 fn curl(home: &Home, pod: &str, url: &str) -> Said {

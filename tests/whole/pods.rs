@@ -76,13 +76,18 @@ spec:
 fn what_a_pod_asks_for_its_containers_get() {
     let home = Home::up(Options::default());
     home.import_box();
+    drive(&home);
+    home.expect_clean_log();
+}
+
+/// Also run with server, node and gateway apart.
+pub fn drive(home: &Home) {
     home.apply(FULL).expect_ok();
     let pod = home.wait_pod_ready("full");
-    environment(&home, &pod);
-    volumes(&home);
-    confinement(&home);
-    volumes_follow_their_sources(&home);
-    home.expect_clean_log();
+    environment(home, &pod);
+    volumes(home);
+    confinement(home);
+    volumes_follow_their_sources(home);
 }
 
 fn environment(home: &Home, pod: &Value) {

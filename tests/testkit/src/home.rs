@@ -69,6 +69,13 @@ impl Home {
     /// A home whose server, node and gateway are processes of their own. Its apps are applied by a fourth, `irori up` beside the server.
     pub fn apart(options: Options) -> Self {
         let mut home = Self::new(options);
+        home.start_apart();
+        home
+    }
+
+    /// Starts the parts of a home that has not been started.
+    pub fn start_apart(&mut self) {
+        let home = self;
         let api = format!("{}:7443", Machine::ADDRESS);
         home.process = Some(home.part(&["server", "--listen", &api], &home.data()));
         let (node, gateway) = (home.data().join("credentials/node"), home.data().join("credentials/gateway"));
@@ -80,7 +87,6 @@ impl Home {
             home.wait_said(&format!("ok   {part}"));
         }
         home.irori(&["up", home.file().to_str().expect("UTF-8")]).expect_ok();
-        home
     }
 
     fn part(&self, words: &[&str], data: &Path) -> Child {
@@ -156,7 +162,8 @@ impl Home {
 
     /// Everything that irori has printed.
     pub fn said(&self) -> String {
-        fs::read_to_string(self.log()).unwrap_or_default()
+        let detached = || fs::read_to_string(self.data().join("irori.log"));
+        fs::read_to_string(self.log()).or_else(|_| detached()).unwrap_or_default()
     }
 
     /// The process id of irori (not of the command that entered the namespace: that one becomes irori).
