@@ -198,6 +198,13 @@ pub struct ServerRequest {
     pub key_pem: String,
 }
 
+/// The names that a PEM request asks to speak for. Errors: `Parse`, as for `CaTree::sign_server_request`.
+pub fn names_of_request(request_pem: &str) -> Result<Vec<SubjectName>, TrustError> {
+    let request = CertificateSigningRequestParams::from_pem(request_pem)
+        .map_err(|source| TrustError::Parse { what: "certificate request", reason: source.to_string() })?;
+    requested_names(&request.params)
+}
+
 fn requested_names(params: &CertificateParams) -> Result<Vec<SubjectName>, TrustError> {
     let refused = |reason: &str| TrustError::Parse { what: "certificate request", reason: reason.to_owned() };
     if params.subject_alt_names.is_empty() {

@@ -18,7 +18,7 @@ mod sans;
 pub mod tls;
 mod tokens;
 
-pub use ca::{CaTree, Lifetime, ServerRequest, Verified, request_server};
+pub use ca::{CaTree, Lifetime, ServerRequest, Verified, names_of_request, request_server};
 pub use error::TrustError;
 pub use files::{read_secret, write_secret};
 pub use identity::{Identity, fingerprint};

@@ -82,6 +82,15 @@ impl Scope {
         }
     }
 
+    /// Whether the name is one of the home's apps: below its domain, and not the API's. The names inside the cluster and addresses are
+    /// those of the API and of nodes, and no app's to speak for.
+    pub fn is_of_apps(&self, name: &SubjectName) -> bool {
+        let SubjectName::Dns(dns) = name else { return false };
+        let dns = dns.strip_prefix("*.").unwrap_or(dns).to_ascii_lowercase();
+        let below = |top: &str| dns == top || dns.strip_suffix(top).is_some_and(|rest| rest.ends_with('.'));
+        below(&self.domain) && !below(&format!("api.{}", self.domain)) && !CLUSTER_NAMES.iter().any(|top| below(top))
+    }
+
     pub(crate) fn check(&self, name: &SubjectName) -> Result<(), TrustError> {
         if self.permits(name) {
             return Ok(());
@@ -111,6 +120,25 @@ fn contains(net: IpAddr, bits: u8, address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn apps_speak_for_names_of_the_home_and_not_for_the_api_or_a_node() {
+        let scope = Scope::new("home.arpa");
+        for yes in ["home.arpa", "web.home.arpa", "*.web.home.arpa", "WEB.home.arpa"] {
+            assert!(scope.is_of_apps(&yes.into()), "{yes}");
+        }
+        for no in [
+            "api.home.arpa",
+            "*.api.home.arpa",
+            "kubernetes.default.svc",
+            "n1.nodes.cluster.local",
+            "localhost",
+            "10.96.0.1",
+            "::1",
+        ] {
+            assert!(!scope.is_of_apps(&no.into()), "{no}");
+        }
+    }
 
     #[test]
     fn the_scope_is_the_home_the_cluster_and_private_addresses() {

@@ -7,6 +7,7 @@
 //! Flow: Ingress -> which names a Secret has to speak for -> CertificateSigningRequest -> approved and signed -> Secret -> renewed at 2/3 of its life.
 //! Invariant: a private key is never in a request, only in its Secret. Invariant: a Secret that somebody else made is left alone.
 //! Limits: 100 names a certificate; 30 s for a signature, then again under back-off.
+//! Invariant: no certificate for a name of the API or of a node is approved without a person's hand.
 //! Failure modes: a name outside the home's domain is denied with the reason on the request and as an event of the Ingress.
 mod plan;
 mod requester;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use futures::{StreamExt, future::BoxFuture};
 use irori_client::{ApiError, Informer, Informers, Key, Loop, Outcome, ReconcileError, Reconciler};
 use irori_runtime::{Clock, SignedDuration, Tasks, Timestamp};
-use irori_trust::{CaTree, Lifetime, TrustError};
+use irori_trust::{CaTree, Lifetime, Scope, TrustError, names_of_request};
 use k8s_openapi::{
     ByteString,
     api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition},
@@ -37,7 +37,7 @@ enum Verdict {
     Sign(SignedDuration),
 }
 
-fn verdict(request: &CertificateSigningRequest, requesters: &[String]) -> Verdict {
+fn verdict(request: &CertificateSigningRequest, requesters: &[String], scope: &Scope) -> Verdict {
     if request.spec.signer_name != SIGNER_NAME {
         return Verdict::Nothing;
     }
@@ -53,9 +53,16 @@ fn verdict(request: &CertificateSigningRequest, requesters: &[String]) -> Verdic
             return Verdict::Nothing;
         }
         let strange = request.spec.usages.iter().flatten().find(|usage| !USAGES.contains(&usage.as_str()));
-        return match strange {
-            Some(usage) => Verdict::Deny(format!("usage `{usage}` is not one of a server")),
-            None => Verdict::Approve,
+        if let Some(usage) = strange {
+            return Verdict::Deny(format!("usage `{usage}` is not one of a server"));
+        }
+        // Whoever may write an Ingress chooses these names: the API's and the nodes' are not among them.
+        return match names_of_request(&String::from_utf8_lossy(&request.spec.request.0)) {
+            Err(source) => Verdict::Deny(source.to_string()),
+            Ok(names) => match names.iter().find(|name| !scope.is_of_apps(name)) {
+                Some(name) => Verdict::Deny(format!("`{name}` is no name of an app below `{}`", scope.domain)),
+                None => Verdict::Approve,
+            },
         };
     }
     let asked = request.spec.expiration_seconds.map(|s| SignedDuration::from_secs(i64::from(s)));
@@ -128,7 +135,7 @@ impl Reconciler for Signer {
     fn reconcile(&self, key: Key) -> BoxFuture<'_, Result<Outcome, ReconcileError>> {
         Box::pin(async move {
             let Some(request) = self.requests.get(&key) else { return Ok(Outcome::Gone) };
-            let done = match verdict(&request, &self.requesters) {
+            let done = match verdict(&request, &self.requesters, self.ca.scope()) {
                 Verdict::Nothing => Ok(()),
                 Verdict::Approve => {
                     let message = "asked by the home's own certificate requester";
@@ -157,6 +164,7 @@ mod tests {
             "metadata": {"name": "r"},
             "spec": {"signerName": SIGNER_NAME, "request": "", "username": user, "usages": ["digital signature", "server auth"]},
         });
+        object["spec"]["request"] = serde_json::to_value(pem(&["web.home.arpa"])).unwrap();
         for (path, value) in extra.as_object().unwrap() {
             *object.pointer_mut(path).unwrap_or(&mut serde_json::Value::Null) = value.clone();
             if path == "/status" {
@@ -167,7 +175,24 @@ mod tests {
     }
 
     fn judge(request: &CertificateSigningRequest) -> Verdict {
-        verdict(request, &["known".to_owned()])
+        verdict(request, &["known".to_owned()], &Scope::new("home.arpa"))
+    }
+
+    fn pem(names: &[&str]) -> ByteString {
+        let names: Vec<_> = names.iter().map(|name| (*name).into()).collect();
+        ByteString(irori_trust::request_server(&names).unwrap().request_pem.into_bytes())
+    }
+
+    #[test]
+    fn an_ingress_gets_no_certificate_in_the_name_of_the_api_or_of_a_node() {
+        for name in ["kubernetes.default.svc", "10.96.0.1", "127.0.0.1", "localhost", "api.home.arpa", "n1.nodes.cluster.local"] {
+            let mut asked = request("known", json!({}));
+            asked.spec.request = pem(&["web.home.arpa", name]);
+            assert!(matches!(judge(&asked), Verdict::Deny(reason) if reason.contains(name)), "{name}");
+        }
+        let mut broken = request("known", json!({}));
+        broken.spec.request = ByteString(b"nothing".to_vec());
+        assert!(matches!(judge(&broken), Verdict::Deny(_)));
     }
 
     #[test]
