@@ -80,16 +80,16 @@ fn trouble_is_told_in_a_word_and_a_sentence(home: &Home) {
     eventually("the status names the trouble", SOON, || {
         let app = status(home)["apps"][0].clone();
         let told = app["detail"].as_str().unwrap_or("").contains("127.0.0.1:1/none:1");
-        if app["state"] == "ImagePullBackOff" && told { Ok(()) } else { Err(app.to_string()) }
+        if app["state"] == "ErrImageNeverPull" && told { Ok(()) } else { Err(app.to_string()) }
     });
     let text = home.irori(&["status"]).expect_ok();
-    assert!(text.contains("\nwelcome: Back-off pulling image \"127.0.0.1:1/none:1\""), "{text}");
+    assert!(text.contains("\nwelcome: Container image \"127.0.0.1:1/none:1\" is not present"), "{text}");
     assert!(text.lines().find(|line| line.starts_with("welcome  ")).unwrap().len() < 100, "{text}");
     // The old pod goes on, and its log is still shown beside what is wrong with the new one.
     let said = home.irori(&["logs", "welcome"]);
     assert_eq!(said.code, Some(0));
     assert!(said.out.contains("listening on port 8080"), "{said:?}");
-    assert!(said.err.contains("is waiting to start: trying and failing to pull image"), "{said:?}");
+    assert!(said.err.contains("is waiting to start: ErrImageNeverPull"), "{said:?}");
     assert_eq!(home.https("home.arpa", "/").0, 200);
     // The file says otherwise.
     let said = home.irori(&["up", home.file().to_str().unwrap()]);

@@ -21,6 +21,8 @@ pub struct Api {
     binary: PathBuf,
     /// A program and arguments that start irori's command line, such as one that gives it a disk of its own.
     around: Vec<String>,
+    /// What lines of the log may hold that tell of an error; every other one fails the test at its end.
+    expected_errors: Vec<String>,
     process: Option<Child>,
     address: Option<SocketAddr>,
 }
@@ -38,7 +40,7 @@ impl Api {
         fs::copy(binary, &own).unwrap_or_else(|source| panic!("copy `{}`: {source}", binary.display()));
         fs::write(folder.path().join("token"), TOKEN).expect("write the token");
         fs::create_dir(folder.path().join("data")).expect("make the data folder");
-        Self { folder, binary: own, around: Vec::new(), process: None, address: None }
+        Self { folder, binary: own, around: Vec::new(), expected_errors: Vec::new(), process: None, address: None }
     }
 
     /// Started and answering.
@@ -51,6 +53,12 @@ impl Api {
     /// Lets another program start irori: `around` gets irori's command line as its last arguments, and has to become irori.
     pub fn within(mut self, around: &[&str]) -> Self {
         self.around = around.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Errors that hold this text are a part of the test.
+    pub fn expecting(mut self, error: &str) -> Self {
+        self.expected_errors.push(error.to_owned());
         self
     }
 
@@ -139,15 +147,16 @@ impl Api {
         CaTree::open(&self.data().join("trust"), "home.arpa", &clock(offset)).expect("open the CA tree")
     }
 
-    /// Lines of the log that no test may see, save those that hold one of `expected`.
-    pub fn bad_lines(&self, expected: &[&str]) -> Vec<String> {
-        crate::bad_lines(&self.log(), expected)
+    /// Lines of the log that tell of a panic, or of an error that was not expected.
+    pub fn bad_lines(&self) -> Vec<String> {
+        let expected: Vec<&str> = self.expected_errors.iter().map(String::as_str).collect();
+        crate::bad_lines(&self.log(), &expected)
     }
 
-    /// No line of the log may tell of a panic or an error.
+    /// There are no such lines. Looked at in any case when the test ends.
     #[track_caller]
     pub fn expect_clean_log(&self) {
-        let bad = self.bad_lines(&[]);
+        let bad = self.bad_lines();
         assert!(bad.is_empty(), "the log has errors:\n{}", bad.join("\n"));
     }
 }
@@ -163,5 +172,6 @@ impl Drop for Api {
             let _gone = process.kill();
             let _gone = process.wait();
         }
+        crate::fail_over(&self.bad_lines());
     }
 }

@@ -17,6 +17,8 @@ pub struct Options {
     pub clock_offset: i64,
     /// More environment.
     pub environment: Vec<(String, String)>,
+    /// What lines of the log may hold that tell of an error; every other one fails the test at its end.
+    pub expected_errors: &'static [&'static str],
 }
 
 pub struct Home {
@@ -268,22 +270,18 @@ impl Home {
         (code.parse().unwrap_or(0), if body.is_empty() { said.err } else { body })
     }
 
-    /// No line of the log may tell of a panic, or of an error.
+    /// No line of the log may tell of a panic, or of an error that was not expected. Looked at in any case when the test ends.
     #[track_caller]
     pub fn expect_clean_log(&self) {
-        self.expect_clean_log_but(&[]);
-    }
-
-    /// The same, save lines that hold one of these.
-    #[track_caller]
-    pub fn expect_clean_log_but(&self, expected: &[&str]) {
-        let bad = crate::bad_lines(&self.said(), expected);
+        let bad = crate::bad_lines(&self.said(), self.options.expected_errors);
         assert!(bad.is_empty(), "the log has errors:\n{}", bad.join("\n"));
     }
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
+        // What follows may well end things in ways that are told as errors.
+        let bad = crate::bad_lines(&self.said(), self.options.expected_errors);
         if std::thread::panicking() {
             eprintln!("--- what irori said\n{}", self.said());
         }
@@ -305,5 +303,6 @@ impl Drop for Home {
             let _gone = process.kill();
             let _gone = process.wait();
         }
+        crate::fail_over(&bad);
     }
 }

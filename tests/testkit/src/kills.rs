@@ -114,7 +114,7 @@ pub fn run(binary: &Path, plan: Plan<'_>, tell: &dyn Fn(&str)) -> Report {
     check(&api, &known, plan.cycles);
     let known = std::mem::take(&mut *lock(&known));
     report.breaches = known.breaches;
-    report.breaches.extend(api.bad_lines(&[]));
+    report.breaches.extend(api.bad_lines());
     (report.acknowledged, report.unanswered) = (known.acknowledged, known.unanswered);
     report.newest = known.ledger.newest().0;
     report.took = since.elapsed();

@@ -49,6 +49,13 @@ pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Resu
     }
 }
 
+/// Fails the test that just ends, unless it has failed anyway.
+fn fail_over(bad: &[String]) {
+    if !std::thread::panicking() {
+        assert!(bad.is_empty(), "the log has errors that the test did not expect:\n{}", bad.join("\n"));
+    }
+}
+
 /// Lines of a log that tell of a panic, or of an error that is none of the `expected` ones.
 pub fn bad_lines(log: &str, expected: &[&str]) -> Vec<String> {
     let is_bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
