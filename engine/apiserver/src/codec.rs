@@ -42,23 +42,27 @@ pub fn write(server: &Server, form: Form, value: &Value) -> Answered<Bytes> {
     }
 }
 
-fn unwritten(source: CodecError) -> Refusal {
+pub fn unwritten(source: CodecError) -> Refusal {
     match source {
         CodecError::NotCarried(_) | CodecError::UnknownKind { .. } => Refusal::not_acceptable(&ALL_FORMS[..2]),
         other => Refusal::internal(other),
     }
 }
 
-/// One item of a protobuf list.
-pub fn write_item(server: &Server, row: &Row, object: &Value) -> Answered<Vec<u8>> {
-    server.protobuf.write_bare(&row.gvk, object).map_err(unwritten)
+/// Writes a row's objects as protobuf from their JSON.
+pub fn encoder<'a>(server: &'a Server, row: &Row) -> Answered<protobuf::Encoder<'a>> {
+    server.protobuf.encoder(&row.gvk).map_err(unwritten)
 }
 
-/// A protobuf list of items that are written already.
-pub fn write_list(server: &Server, row: &Row, meta: &Value, items: &[Vec<u8>]) -> Answered<Bytes> {
+/// What comes before the items of a protobuf list.
+pub fn list_head(server: &Server, row: &Row, meta: &Value, items_bytes: usize) -> Answered<Vec<u8>> {
     let list = Gvk { kind: row.list_kind.clone(), ..row.gvk.clone() };
-    let items = items.iter().map(Vec::as_slice);
-    server.protobuf.write_list(&list, meta, items).map(Bytes::from).map_err(unwritten)
+    server.protobuf.list_head(&list, meta, items_bytes).map_err(unwritten)
+}
+
+/// An object of a row as protobuf, from its JSON.
+pub fn write_json(server: &Server, row: &Row, json: &[u8]) -> Answered<Vec<u8>> {
+    server.protobuf.write_json(&row.gvk, json).map_err(unwritten)
 }
 
 /// Writes one event of a watch.

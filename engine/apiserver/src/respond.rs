@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io::Write, sync::Arc};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderValue, StatusCode, header};
-use irori_api::row::Row;
+use irori_api::{codec::protobuf, row::Row};
 use irori_http::{Body, Response};
 use irori_store::Entry;
 use serde_json::{Map, Value, json};
@@ -85,10 +85,20 @@ pub fn object(server: &Server, call: &Call, row: &Row, code: u16, object: Value)
 pub fn entry(server: &Server, call: &Call, row: &Row, code: u16, entry: &Entry) -> Answered<Response> {
     let wanted = negotiate::wanted(call)?;
     let head = stored::head(entry).map_err(Refusal::internal)?;
-    if wanted.form == Form::Json && wanted.shape == Shape::Itself && head.is_of(row) && !call.query.flag("pretty") {
-        let mut out = Vec::with_capacity(head.json.len() + 128);
-        stored::splice(&mut out, &head, entry.revision.0, true);
-        return Ok(bytes(call, code, "application/json", out));
+    if wanted.shape == Shape::Itself && head.is_of(row) {
+        let spliced = |named: bool| {
+            let mut out = Vec::with_capacity(head.json.len() + 128);
+            stored::splice(&mut out, &head, entry.revision.0, named);
+            out
+        };
+        match wanted.form {
+            Form::Json if !call.query.flag("pretty") => return Ok(bytes(call, code, Form::Json.content_type(), spliced(true))),
+            Form::Protobuf => {
+                let body = codec::write_json(server, row, &spliced(false))?;
+                return Ok(bytes(call, code, Form::Protobuf.content_type(), body));
+            }
+            _ => {}
+        }
     }
     object(server, call, row, code, tree(server, row, entry)?)
 }
@@ -216,7 +226,8 @@ impl Listed {
     }
 }
 
-/// A list as the client wants it. JSON of current objects is put together from stored bytes, piece by piece as it is sent.
+/// A list as the client wants it. JSON of current objects is put together from stored bytes, piece by piece as it is sent; protobuf is
+/// written from the same bytes, but its length comes before all of it.
 pub fn list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Answered<Response> {
     let wanted = negotiate::wanted(call)?;
     if wanted.form == Form::Json && wanted.shape == Shape::Itself && !call.query.flag("pretty") {
@@ -263,18 +274,68 @@ pub fn strip_type(mut object: Value) -> Value {
     object
 }
 
-/// Items become messages one by one: there is never a tree of the whole list.
+/// Items become messages one by one: there is never a tree of the whole list, nor one piece of memory for all of it.
 fn protobuf_list(server: &Server, call: &Call, row: &Row, entries: &[Entry], meta: &Value) -> Answered<Response> {
-    let mut items = Vec::with_capacity(entries.len());
+    let mut encoder = codec::encoder(server, row)?;
+    let mut full: Vec<Bytes> = Vec::new();
+    let mut chunk = Vec::with_capacity(entries.iter().take(512).map(|e| e.value.len()).sum::<usize>().min(CHUNK_BYTES) + 64);
+    let mut json = Vec::new();
     for entry in entries {
-        let message = tree(server, row, entry).and_then(|object| codec::write_item(server, row, &object));
-        match message {
-            Ok(message) => items.push(message),
-            Err(refusal) => tracing::error!(key = %entry.key, "leave object out of a list: {}", refusal.message),
+        json.clear();
+        let written =
+            item(server, row, entry, &mut json).and_then(|()| encoder.put_item(&json, &mut chunk).map_err(codec::unwritten));
+        if let Err(refusal) = written {
+            tracing::error!(key = %entry.key, "leave object out of a list: {}", refusal.message);
+        }
+        if chunk.len() >= CHUNK_BYTES {
+            let next = Vec::with_capacity(chunk.capacity());
+            full.push(std::mem::replace(&mut chunk, next).into());
         }
     }
-    let body = codec::write_list(server, row, meta, &items)?;
-    Ok(bytes(call, 200, Form::Protobuf.content_type(), body))
+    let items_bytes = full.iter().map(Bytes::len).sum::<usize>() + chunk.len();
+    chunk.extend_from_slice(protobuf::ENVELOPE_END);
+    let mut head = codec::list_head(server, row, meta, items_bytes)?;
+    if full.is_empty() {
+        head.append(&mut chunk);
+        return Ok(bytes(call, 200, Form::Protobuf.content_type(), head));
+    }
+    full.push(chunk.into());
+    Ok(streamed(call, Form::Protobuf.content_type(), std::iter::once(Bytes::from(head)).chain(full)))
+}
+
+/// Appends an object as the item of a list, in JSON; nothing, if it cannot be read.
+fn item(server: &Server, row: &Row, entry: &Entry, out: &mut Vec<u8>) -> Answered<()> {
+    match stored::head(entry) {
+        Ok(head) if head.is_of(row) => stored::splice(out, &head, entry.revision.0, false),
+        _ => {
+            let object = strip_type(tree(server, row, entry)?);
+            serde_json::to_writer(out, &object).expect("a tree is written to memory");
+        }
+    }
+    Ok(())
+}
+
+/// An answer in pieces, each made when it is sent.
+fn streamed(call: &Call, content_type: &str, chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Response {
+    if !negotiate::takes_gzip(call) {
+        return plain(200, content_type, irori_http::stream(futures::stream::iter(chunks.map(Ok))));
+    }
+    let mut gzip = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+    let packed = chunks.map(Some).chain(std::iter::once(None)).filter_map(move |chunk| {
+        let encoder = gzip.as_mut()?;
+        match chunk {
+            Some(chunk) => {
+                encoder.write_all(&chunk).ok()?;
+                let out = std::mem::take(encoder.get_mut());
+                (!out.is_empty()).then(|| Bytes::from(out))
+            }
+            None => gzip.take()?.finish().ok().map(Bytes::from),
+        }
+    });
+    let mut response = plain(200, content_type, irori_http::stream(futures::stream::iter(packed.map(Ok))));
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
 }
 
 fn json_list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Response {
@@ -296,27 +357,7 @@ fn json_list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Re
     if chunks.done {
         return bytes(call, 200, "application/json", first);
     }
-    if negotiate::takes_gzip(call) {
-        let mut gzip = Some(GzEncoder::new(Vec::new(), Compression::fast()));
-        let packed = std::iter::once(first).chain(chunks).map(Some).chain(std::iter::once(None)).filter_map(move |chunk| {
-            let encoder = gzip.as_mut()?;
-            match chunk {
-                Some(chunk) => {
-                    encoder.write_all(&chunk).ok()?;
-                    let out = std::mem::take(encoder.get_mut());
-                    (!out.is_empty()).then(|| Bytes::from(out))
-                }
-                None => gzip.take()?.finish().ok().map(Bytes::from),
-            }
-        });
-        let body = irori_http::stream(futures::stream::iter(packed.map(Ok)));
-        let mut response = plain(200, "application/json", body);
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        return response;
-    }
-    let all = std::iter::once(first).chain(chunks).map(Ok);
-    plain(200, "application/json", irori_http::stream(futures::stream::iter(all)))
+    streamed(call, "application/json", std::iter::once(first).chain(chunks))
 }
 
 /// The bytes of a JSON list, a chunk at a time.
@@ -357,16 +398,10 @@ impl ListChunks {
         if !self.first {
             out.push(b',');
         }
-        match stored::head(entry) {
-            Ok(head) if head.is_of(&self.row) => stored::splice(out, &head, entry.revision.0, false),
-            _ => match tree(&self.server, &self.row, entry).map(strip_type) {
-                Ok(object) => serde_json::to_writer(&mut *out, &object).expect("a tree is written to memory"),
-                Err(refusal) => {
-                    tracing::error!(key = %entry.key, "leave object out of a list: {}", refusal.message);
-                    out.truncate(before);
-                    return;
-                }
-            },
+        if let Err(refusal) = item(&self.server, &self.row, entry, out) {
+            tracing::error!(key = %entry.key, "leave object out of a list: {}", refusal.message);
+            out.truncate(before);
+            return;
         }
         self.first = false;
     }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::stream;
-use irori_api::{row::Row, status::Status};
+use irori_api::{codec::protobuf, row::Row, status::Status};
 use irori_http::Response;
 use irori_store::{Entry, Event, Range, Revision, StoreError, Watch, WatchEnd};
 use serde_json::{Value, json};
@@ -261,7 +261,14 @@ impl View {
 
     fn object(&mut self, kind: Kind, entry: &Entry, revision: Revision) -> Answered<Bytes> {
         let head = stored::head(entry).map_err(Refusal::internal)?;
-        if self.wanted.form == Form::Json && self.wanted.shape == Shape::Itself && head.is_of(&self.row) {
+        let current = self.wanted.shape == Shape::Itself && head.is_of(&self.row);
+        if current && self.wanted.form == Form::Protobuf {
+            let mut json = Vec::with_capacity(head.json.len() + 64);
+            stored::splice(&mut json, &head, revision.0, false);
+            let object = codec::write_json(&self.server, &self.row, &json)?;
+            return Ok(protobuf::watch_frame(kind.name(), &object).into());
+        }
+        if current && self.wanted.form == Form::Json {
             let mut out = Vec::with_capacity(head.json.len() + 160);
             out.extend_from_slice(b"{\"type\":\"");
             out.extend_from_slice(kind.name().as_bytes());

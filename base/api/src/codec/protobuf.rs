@@ -1,18 +1,22 @@
 //! Protobuf as Kubernetes speaks it, driven by the tables.
 //!
-//! Flow out: tree -> message (`write.rs`) -> envelope `k8s\0` + Unknown{apiVersion, kind, raw}. Flow in: the same backwards (`parse.rs`).
+//! Flow out: JSON -> message (`transcode.rs`, `scan.rs`) -> envelope `k8s\0` + Unknown{apiVersion, kind, raw}; a tree becomes JSON first. Flow in:
+//! envelope -> message -> tree (`parse.rs`).
 //! `Protobuf::compile` turns the named types into a plan with indices in place of names (`plan.rs`), once per server; custom kinds
 //! have no protobuf form and never change it.
 //! Invariant: JSON in canonical form comes back the same. Absent and zero scalars are told apart where the tables say so (`pointer`).
+//! Invariant: what is written has been checked before it was stored; the writer trusts its text to be UTF-8 and its keys to come once.
 //! Limits: those of `Limits`; a length beyond the bytes at hand is refused before anything is reserved for it.
 mod parse;
 mod plan;
+mod scan;
+mod transcode;
 mod wire;
-mod write;
 
 use serde_json::{Map, Value};
 
 use self::plan::{Message, Plan};
+pub use self::transcode::Encoder;
 use super::{CodecError, Limits};
 use crate::{row::Gvk, schema::Schemas};
 
@@ -39,37 +43,40 @@ impl Protobuf {
         self.of_kind(gvk).is_some()
     }
 
+    /// What writes many objects of one kind.
+    pub fn encoder(&self, gvk: &Gvk) -> Result<Encoder<'_>, CodecError> {
+        let message = self.of_kind(gvk).ok_or_else(|| CodecError::NotCarried(gvk.kind.clone()))?;
+        Ok(Encoder::new(&self.plan, message))
+    }
+
     /// Writes an object with its envelope. Group, version and kind are those that the tree names.
     pub fn write(&self, value: &Value) -> Result<Vec<u8>, CodecError> {
         let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-        self.write_as(&Gvk::parse(text("apiVersion"), text("kind")), value)
+        self.write_json(&Gvk::parse(text("apiVersion"), text("kind")), &super::json::write(value))
     }
 
-    /// Writes an object with its envelope as the kind given, whatever the tree names.
-    pub fn write_as(&self, gvk: &Gvk, value: &Value) -> Result<Vec<u8>, CodecError> {
-        Ok(envelope(gvk, &self.write_bare(gvk, value)?))
+    /// Writes an object with its envelope from its JSON, which is compact and the server's own.
+    pub fn write_json(&self, gvk: &Gvk, json: &[u8]) -> Result<Vec<u8>, CodecError> {
+        let mut encoder = self.encoder(gvk)?;
+        let mut out = Vec::with_capacity(json.len() + 64);
+        open_envelope(&mut out, gvk);
+        wire::put_nested(&mut out, RAW, |out| encoder.put(json, out))?;
+        out.extend_from_slice(ENVELOPE_END);
+        Ok(out)
     }
 
-    /// Writes the message alone, without envelope: an item of a list.
-    pub fn write_bare(&self, gvk: &Gvk, value: &Value) -> Result<Vec<u8>, CodecError> {
-        let message = self.of_kind(gvk).ok_or_else(|| CodecError::NotCarried(gvk.kind.clone()))?;
-        write::message(&self.plan, message, value)
-    }
-
-    /// Writes a list of a kind (`PodList`) from items that are already messages, in order: metadata is field 1, items field 2 of every list.
-    pub fn write_list<'a>(
-        &self,
-        list: &Gvk,
-        metadata: &Value,
-        items: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Vec<u8>, CodecError> {
-        let meta = self.write_bare(&Gvk::new("meta.k8s.io", "v1", "ListMeta"), metadata)?;
-        let mut raw = Vec::new();
-        wire::put_bytes(&mut raw, 1, &meta);
-        for item in items {
-            wire::put_bytes(&mut raw, 2, item);
-        }
-        Ok(envelope(list, &raw))
+    /// What comes before the items of a list of a kind (`PodList`): the envelope's beginning and the list's metadata. `items_bytes`: what the
+    /// items, written by `Encoder::put_item`, take together. After them comes `ENVELOPE_END`.
+    pub fn list_head(&self, list: &Gvk, metadata: &Value, items_bytes: usize) -> Result<Vec<u8>, CodecError> {
+        let mut encoder = self.encoder(&Gvk::new("meta.k8s.io", "v1", "ListMeta"))?;
+        let mut meta = Vec::with_capacity(64);
+        wire::put_nested(&mut meta, 1, |out| encoder.put(&super::json::write(metadata), out))?;
+        let mut out = Vec::with_capacity(meta.len() + 64);
+        open_envelope(&mut out, list);
+        wire::put_tag(&mut out, RAW, wire::BYTES);
+        wire::put_varint(&mut out, (meta.len() + items_bytes) as u64);
+        out.extend_from_slice(&meta);
+        Ok(out)
     }
 
     /// Reads a body with its envelope. Where the envelope names no kind, `default` is taken.
@@ -83,19 +90,19 @@ impl Protobuf {
     }
 }
 
-/// Puts apiVersion, kind and a message into the stock envelope.
-pub fn envelope(gvk: &Gvk, raw: &[u8]) -> Vec<u8> {
+/// The field of the envelope that holds the message.
+const RAW: u32 = 2;
+
+/// What follows the message in the envelope: no content encoding, no content type.
+pub const ENVELOPE_END: &[u8] = &[0x1a, 0, 0x22, 0];
+
+fn open_envelope(out: &mut Vec<u8>, gvk: &Gvk) {
     let api_version = gvk.api_version();
     let mut type_meta = Vec::with_capacity(api_version.len() + gvk.kind.len() + 4);
     wire::put_bytes(&mut type_meta, 1, api_version.as_bytes());
     wire::put_bytes(&mut type_meta, 2, gvk.kind.as_bytes());
-    let mut out = Vec::with_capacity(raw.len() + type_meta.len() + 24);
     out.extend_from_slice(MAGIC);
-    wire::put_bytes(&mut out, 1, &type_meta);
-    wire::put_bytes(&mut out, 2, raw);
-    wire::put_bytes(&mut out, 3, b"");
-    wire::put_bytes(&mut out, 4, b"");
-    out
+    wire::put_bytes(out, 1, &type_meta);
 }
 
 /// One frame of a watch: four bytes of length, then a WatchEvent whose object is an enveloped one.

@@ -72,7 +72,7 @@ impl Reader<'_> {
         let message = plan.of_kind(gvk).ok_or_else(unknown)?;
         let mut fields = Map::new();
         // A list without items is a list of none.
-        if gvk.kind.ends_with("List") && message.field("items").is_some() {
+        if gvk.kind.ends_with("List") && message.index_of(b"items").is_some() {
             fields.insert("items".into(), Value::Array(Vec::new()));
         }
         self.message(message, raw, &mut fields)?;

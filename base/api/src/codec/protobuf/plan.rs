@@ -1,4 +1,4 @@
-//! The tables, compiled for walking: types as indices, fields sorted by name for writing and by number for reading.
+//! The tables, compiled for walking: types as indices, fields in the order of the wire, found by name (writing) and by number (reading).
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
@@ -50,6 +50,8 @@ pub struct FieldPlan {
     pub name: Box<str>,
     /// Numbers of embedded messages, then the field's own.
     pub path: Box<[u32]>,
+    /// The field's own number.
+    pub number: u32,
     pub kind: Kind,
     pub many: Many,
     /// A zero on the wire is a value that somebody set, or one that is always written.
@@ -66,15 +68,77 @@ pub enum Entry {
 #[derive(Debug, Default)]
 pub struct Message {
     pub name: Arc<str>,
-    /// Sorted by name.
+    /// Sorted by path: in the order of the wire.
     pub fields: Vec<FieldPlan>,
     /// Sorted by number.
     pub entries: Vec<(u32, Entry)>,
+    /// Some fields lie in embedded messages.
+    pub embeds: bool,
+    names: Names,
 }
 
 impl Message {
+    #[cfg(test)]
     pub fn field(&self, name: &str) -> Option<&FieldPlan> {
-        self.fields.binary_search_by(|field| (*field.name).cmp(name)).ok().map(|at| &self.fields[at])
+        self.index_of(name.as_bytes()).map(|at| &self.fields[at as usize])
+    }
+
+    /// The field of a name, as its index.
+    #[inline]
+    pub fn index_of(&self, name: &[u8]) -> Option<u32> {
+        self.names.find(name, &self.fields)
+    }
+
+    fn close(&mut self) {
+        self.fields.sort_by(|a, b| a.path.cmp(&b.path));
+        self.embeds = self.fields.iter().any(|field| field.path.len() > 1);
+        self.names = Names::of(&self.fields);
+        for (at, field) in (0..).zip(&self.fields) {
+            place(&mut self.entries, &field.path, at);
+        }
+    }
+}
+
+/// Finds fields by name: an open hash table, at most half full, of indices into the fields.
+#[derive(Debug, Default)]
+struct Names(Box<[u16]>);
+
+/// A place of `Names` without a field.
+const FREE: u16 = u16::MAX;
+
+impl Names {
+    fn of(fields: &[FieldPlan]) -> Names {
+        let mut table = vec![FREE; (fields.len() * 2).next_power_of_two()].into_boxed_slice();
+        for (at, field) in (0..FREE).zip(fields) {
+            let mut slot = Names::slot(field.name.as_bytes(), table.len());
+            while table[slot] != FREE {
+                slot = (slot + 1) % table.len();
+            }
+            table[slot] = at;
+        }
+        Names(table)
+    }
+
+    /// Length, first, middle and last byte tell nearly all fields of one message apart.
+    #[inline]
+    fn slot(name: &[u8], places: usize) -> usize {
+        let [first, .., last] = name else { return name.first().map_or(0, |only| usize::from(*only)) & (places - 1) };
+        let mixed = u32::from_le_bytes([*first, name[name.len() / 2], *last, name.len() as u8]).wrapping_mul(0x9e37_79b1);
+        (mixed >> 16) as usize & (places - 1)
+    }
+
+    #[inline]
+    fn find(&self, name: &[u8], fields: &[FieldPlan]) -> Option<u32> {
+        let places = self.0.len();
+        let mut slot = Names::slot(name, places);
+        loop {
+            let at = *self.0.get(slot)?;
+            let field = fields.get(usize::from(at))?;
+            if field.name.as_bytes() == name {
+                return Some(u32::from(at));
+            }
+            slot = (slot + 1) & (places - 1);
+        }
     }
 }
 
@@ -85,7 +149,8 @@ pub fn entry_of(entries: &[(u32, Entry)], number: u32) -> Option<&Entry> {
 #[derive(Debug, Default)]
 pub struct Plan {
     pub messages: Vec<Message>,
-    by_kind: HashMap<(String, String, String), u32>,
+    /// By the message's whole name: package, version, kind.
+    by_kind: HashMap<Arc<str>, u32>,
 }
 
 impl Plan {
@@ -102,10 +167,7 @@ impl Plan {
 
     fn index_kinds(&mut self) {
         for (at, message) in (0..).zip(&self.messages) {
-            let mut parts = message.name.rsplitn(3, '.');
-            if let (Some(kind), Some(version), Some(package)) = (parts.next(), parts.next(), parts.next()) {
-                self.by_kind.insert((package.to_owned(), version.to_owned(), kind.to_owned()), at);
-            }
+            self.by_kind.insert(message.name.clone(), at);
         }
     }
 
@@ -115,23 +177,17 @@ impl Plan {
 
     /// By the rule of `Schemas::of_kind`.
     pub fn of_kind(&self, gvk: &Gvk) -> Option<&Message> {
-        let find = |package: String| self.by_kind.get(&(package, gvk.version.clone(), gvk.kind.clone()));
-        let meta = || if gvk.version == "v1" { find(crate::schema::META.to_owned()) } else { None };
-        find(crate::schema::package_of(&gvk.group)).or_else(meta).map(|at| self.message(*at))
+        let find = |package: &str| self.by_kind.get(&*format!("{package}.{}.{}", gvk.version, gvk.kind));
+        let meta = || if gvk.version == "v1" { find(crate::schema::META) } else { None };
+        find(&crate::schema::package_of(&gvk.group)).or_else(meta).map(|at| self.message(*at))
     }
 }
 
 fn message(schemas: &Schemas, index: &HashMap<&str, u32>, name: Arc<str>, of: &Type) -> Message {
     let mut message = Message { name, ..Message::default() };
     let Shape::Object(object) = &of.shape else { return message };
-    // A BTreeMap: already sorted by name.
-    for (name, field) in &object.fields {
-        if let Some(plan) = field_plan(schemas, index, name, field) {
-            let at = message.fields.len() as u32;
-            place(&mut message.entries, &plan.path, at);
-            message.fields.push(plan);
-        }
-    }
+    message.fields = object.fields.iter().filter_map(|(name, field)| field_plan(schemas, index, name, field)).collect();
+    message.close();
     message
 }
 
@@ -164,6 +220,7 @@ fn field_plan(schemas: &Schemas, index: &HashMap<&str, u32>, name: &str, field: 
     Some(FieldPlan {
         name: name.into(),
         path: path.into(),
+        number: proto.number,
         kind,
         many,
         keeps_zero: proto.pointer || field.required || field.default.is_some(),

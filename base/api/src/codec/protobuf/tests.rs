@@ -10,6 +10,8 @@ use crate::{
     schema::{IntegerBits, Shape, StringFormat, TypeRef},
 };
 
+mod tree;
+
 static TABLES: LazyLock<Tables> = LazyLock::new(Tables::builtin);
 static CODEC: LazyLock<Protobuf> = LazyLock::new(|| Protobuf::compile(&TABLES.schemas));
 
@@ -104,9 +106,17 @@ fn zeros_that_go_always_writes_are_not_taken_for_values() {
 #[test]
 fn a_list_is_put_together_from_items_that_are_already_bytes() {
     let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "resources": {}}]}, "status": {}});
-    let item = CODEC.write_bare(&Gvk::new("", "v1", "Pod"), &pod).unwrap();
-    let list =
-        CODEC.write_list(&Gvk::new("", "v1", "PodList"), &json!({"resourceVersion": "7"}), [&item[..], &item[..]]).unwrap();
+    let mut encoder = CODEC.encoder(&Gvk::new("", "v1", "Pod")).unwrap();
+    let mut items = Vec::new();
+    encoder.put_item(pod.to_string().as_bytes(), &mut items).unwrap();
+    // What cannot be written leaves nothing behind, not even in the encoder.
+    for broken in ["{\"metadata\":{\"name\":\"a\"", "{\"spec\":[]}", "{\"metadata\": {}}", "{}{}", ""] {
+        assert!(encoder.put_item(broken.as_bytes(), &mut items).is_err(), "{broken}");
+    }
+    encoder.put_item(pod.to_string().as_bytes(), &mut items).unwrap();
+    let list = Gvk::new("", "v1", "PodList");
+    let head = CODEC.list_head(&list, &json!({"resourceVersion": "7"}), items.len()).unwrap();
+    let list = [&head[..], &items, ENVELOPE_END].concat();
     let wanted = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": [pod, pod]});
     assert_eq!(CODEC.read(&list, None, &Limits::default()).unwrap(), wanted);
 }
@@ -139,7 +149,9 @@ fn what_cannot_be_carried_is_refused() {
     assert!(!CODEC.carries(&Gvk::new("meta.k8s.io", "v1", "Table")));
     let wrong = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"priority": 3_000_000_000u32}});
     assert_eq!(CODEC.write(&wrong).unwrap_err().to_string(), "cannot encode priority as protobuf: not an integer of 32 bits");
-    let unknown = envelope(&Gvk::new("example.com", "v1", "Widget"), b"");
+    let mut unknown = Vec::new();
+    open_envelope(&mut unknown, &Gvk::new("example.com", "v1", "Widget"));
+    unknown.extend_from_slice(ENVELOPE_END);
     assert_eq!(
         CODEC.read(&unknown, None, &Limits::default()).unwrap_err().to_string(),
         "no kind \"Widget\" is registered for version \"example.com/v1\""
@@ -267,6 +279,99 @@ fn time(micros_max: i32) -> impl Strategy<Value = jiff::Timestamp> {
         .prop_map(|(seconds, micros)| jiff::Timestamp::new(seconds, micros * 1000).unwrap())
 }
 
+/// The transcoder writes what a plain walk over the tree writes, whatever the order of the fields in the JSON.
+fn as_the_tree_says(gvk: &Gvk, tree: &Value) {
+    let wanted = tree::message(&CODEC.plan, CODEC.of_kind(gvk).unwrap(), tree);
+    for json in [tree.to_string(), backwards(tree)] {
+        let mut written = b"before".to_vec();
+        let done = CODEC.encoder(gvk).unwrap().put(json.as_bytes(), &mut written);
+        assert_eq!(done.map(|()| hex(&written[6..])), wanted.as_ref().map(|bytes| hex(bytes)).map_err(Clone::clone), "{json}");
+    }
+}
+
+/// The JSON of a tree with the fields of the object, of its metadata and its spec from last to first, as splicing may leave them.
+fn backwards(tree: &Value) -> String {
+    let turned = |object: &Value, inner: &dyn Fn(&str, &Value) -> String| -> String {
+        let fields = object.as_object().unwrap().iter().rev();
+        let fields: Vec<String> = fields.map(|(name, value)| format!("{}:{}", json!(name), inner(name, value))).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    turned(tree, &|name, value| match (name, value) {
+        ("metadata" | "spec", Value::Object(_)) => turned(value, &|_, value| value.to_string()),
+        _ => value.to_string(),
+    })
+}
+
+#[test]
+fn odd_values_are_written_or_refused_as_the_tree_says() {
+    let pod = Gvk::new("", "v1", "Pod");
+    for (path, values) in [
+        ("/spec/priority", json!([null, 0, -1, 1.0, 1.5, 1e20, 3_000_000_000u32, u64::MAX, "1", true, {}, []])),
+        ("/spec/hostname", json!([null, "", "a\"b\\c\n\u{1}é", "x".repeat(200), "\n".repeat(200), 1, {}, []])),
+        ("/spec/hostPID", json!([null, true, false, 0, "true", {}])),
+        ("/spec/nodeSelector", json!([null, {}, {"a": "b", "c": null, "d\n": "e\t"}, {"a": 1}, [], "a"])),
+        ("/spec/overhead", json!([null, {"cpu": "1", "memory": 5, "x": 1.5, "y": null}, {"cpu": true}, {"cpu": {}}])),
+        ("/spec/tolerations", json!([null, [], [null, {}, {"key": "a", "what": [{"x": "]"}]}], [1], {}, "a"])),
+        ("/spec/securityContext", json!([null, {}, {"fsGroup": 0, "unknown": {"a": [1, "}"]}}, [], 1])),
+        ("/spec/unknown", json!([null, {"a": [true, false, null, -1.5e300, "\"}"]}])),
+        (
+            "/metadata/creationTimestamp",
+            json!([
+                null,
+                "2026-02-29T00:00:00Z",
+                "2024-02-29T23:59:59Z",
+                "1969-12-31T23:59:59Z",
+                "2026-01-01T00:00:00.5+01:00",
+                "2026-01-31T00:00:00Z",
+                "0000-03-01T00:00:00Z",
+                "",
+                "\n",
+                1
+            ]),
+        ),
+        ("/metadata/finalizers", json!([["a", null, "b"], [[]]])),
+        ("/metadata/managedFields", json!([[{"fieldsV1": null}, {"fieldsV1": {"f:a": {".": {}}}}, {"fieldsV1": "x"}, null]])),
+    ] {
+        for value in values.as_array().unwrap() {
+            let mut tree =
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n"}, "status": {}});
+            let (parent, field) = path.rsplit_once('/').unwrap();
+            tree.pointer_mut(parent).unwrap()[field] = value.clone();
+            as_the_tree_says(&pod, &tree);
+        }
+    }
+    let lease = Gvk::new("coordination.k8s.io", "v1", "Lease");
+    for time in ["2026-01-01T00:00:00.000001Z", "1969-12-31T23:59:59.999999Z", "2026-01-01T00:00:00Z"] {
+        as_the_tree_says(&lease, &json!({"metadata": {}, "spec": {"renewTime": time}}));
+    }
+    let secret = Gvk::new("", "v1", "Secret");
+    for data in [json!("AAEC"), json!(""), json!(null), json!("A"), json!("é"), json!("A".repeat(400)), json!(1)] {
+        as_the_tree_says(&secret, &json!({"metadata": {}, "data": {"k": data}}));
+    }
+    let service = Gvk::new("", "v1", "Service");
+    for port in [
+        json!(80),
+        json!("http"),
+        json!(-1),
+        json!(80.0),
+        json!(1.5),
+        json!(3_000_000_000u32),
+        json!(null),
+        json!(true),
+        json!([]),
+    ] {
+        as_the_tree_says(&service, &json!({"spec": {"ports": [{"port": 1, "targetPort": port}]}}));
+    }
+}
+
+#[test]
+fn json_nested_too_deeply_is_not_written() {
+    let gvk = Gvk::new("apiextensions.k8s.io", "v1", "JSONSchemaProps");
+    let nested = |levels: usize| format!("{}{{}}{}", "{\"not\":".repeat(levels), "}".repeat(levels));
+    let write = |levels: usize| CODEC.encoder(&gvk).unwrap().put(nested(levels).as_bytes(), &mut Vec::new());
+    assert_eq!((write(255), write(256)), (Ok(()), Err(CodecError::TooDeep(256))));
+}
+
 /// Every kind, its list and every other type with a kind, several random trees each.
 #[test]
 fn every_kind_survives_the_way_over_protobuf() {
@@ -301,11 +406,21 @@ fn every_kind_survives_the_way_over_protobuf() {
             let bytes = CODEC.write(&tree).unwrap();
             let again = CODEC.read(&bytes, None, &Limits { cost_max: usize::MAX, ..Limits::default() }).unwrap();
             assert_eq!(again, tree, "{gvk:?}");
+            as_the_tree_says(&gvk, &tree);
         }
     }
 }
 
 proptest! {
+    #[test]
+    fn no_json_makes_the_writer_panic(text in "[{}\\[\\],:\"\\\\a0-9tn. u]{0,40}", cut in any::<prop::sample::Index>()) {
+        let pod = r#"{"metadata":{"creationTimestamp":"2026-01-01T00:00:00Z","labels":{"a\n":"b\u00e9"}},"spec":{"containers":[{"name":"c","ports":[{"containerPort":80}]}],"volumes":[{"emptyDir":{},"name":"v"}]}}"#;
+        let cut = cut.index(pod.len());
+        for json in [text.clone(), format!("{}{text}", &pod[..cut]), format!("{}{text}{}", &pod[..cut], &pod[cut..])] {
+            let _ = CODEC.encoder(&Gvk::new("", "v1", "Pod")).unwrap().put(json.as_bytes(), &mut Vec::new());
+        }
+    }
+
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..120), kind in 0usize..4) {
         let gvk = [Gvk::new("", "v1", "Pod"), Gvk::new("apiextensions.k8s.io", "v1", "JSONSchemaProps"), Gvk::new("meta.k8s.io", "v1", "WatchEvent"), Gvk::new("", "v1", "Event")];

@@ -8,6 +8,7 @@ const FIXED32: u32 = 5;
 
 const TRUNCATED: CodecError = CodecError::Protobuf("unexpected EOF");
 
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -16,10 +17,17 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Bytes that a varint takes.
+pub fn varint_bytes(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+#[inline]
 pub fn put_tag(out: &mut Vec<u8>, number: u32, kind: u32) {
     put_varint(out, u64::from(number << 3 | kind));
 }
 
+#[inline]
 pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, BYTES);
     put_varint(out, bytes.len() as u64);
@@ -37,9 +45,16 @@ pub fn put_nested<E>(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec
         out[start] = length as u8;
         return Ok(());
     }
-    let mut prefix = Vec::with_capacity(5);
-    put_varint(&mut prefix, length as u64);
-    out.splice(start..=start, prefix);
+    // The length takes more bytes than the one that was left for it.
+    let wide = varint_bytes(length as u64);
+    out.resize(out.len() + wide - 1, 0);
+    out.copy_within(start + 1..start + 1 + length, start + wide);
+    let mut rest = length;
+    for byte in &mut out[start..start + wide - 1] {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    out[start + wide - 1] = rest as u8;
     Ok(())
 }
 

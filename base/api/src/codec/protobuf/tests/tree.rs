@@ -1,8 +1,8 @@
-//! Tree to message. Fields go out in the order of their numbers, maps in the order of the tree.
+//! Tree to message, as plainly as it can be said: what the transcoder is compared with.
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-use super::{
+use super::super::{
     CodecError,
     plan::{FieldPlan, Kind, Many, Message, Plan},
     wire::{FIXED64, VARINT, put_bytes, put_nested, put_tag, put_varint},
