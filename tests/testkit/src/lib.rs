@@ -62,3 +62,21 @@ pub fn bad_lines(log: &str, expected: &[&str]) -> Vec<String> {
     let is_expected = |line: &str| !line.contains("panicked") && expected.iter().any(|text| line.contains(text));
     log.lines().filter(is_bad).filter(|line| !is_expected(line)).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_are_never_expected_and_errors_only_where_named() {
+        let log =
+            "t INFO a: fine\nt ERROR b: no space left\nthread 'main' panicked at no space left\nt  WARN c: hm\nt ERROR d: other";
+        assert_eq!(bad_lines(log, &["no space left"]), ["thread 'main' panicked at no space left", "t ERROR d: other"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "errors that the test did not expect")]
+    fn an_error_in_the_log_fails_a_test_at_its_end() {
+        fail_over(&["t ERROR d: other".to_owned()]);
+    }
+}
