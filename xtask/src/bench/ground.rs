@@ -12,27 +12,27 @@ pub struct Ground {
     pub root: PathBuf,
     /// A copy in the scratch folder: a build that goes on beside cannot change what is measured.
     pub irori: PathBuf,
-    /// How the binary was made.
-    pub build: String,
+    /// Not built by this run.
+    pub given: bool,
     pub remark: Option<String>,
     scratch: PathBuf,
 }
 
 impl Ground {
     pub fn prepare(root: &Path, binary: Option<&Path>, scratch: &Path, remark: Option<String>) -> Result<Self> {
-        let (binary, build) = match binary {
-            Some(given) => (given.canonicalize().with_context(|| format!("find `{}`", given.display()))?, "as given by --binary"),
+        let file = match binary {
+            Some(given) => given.canonicalize().with_context(|| format!("find `{}`", given.display()))?,
             None => {
                 println!("building irori (release; the first time takes some minutes)");
                 setup::run(cargo(root).args(["build", "--release", "--package", "irori"]))?;
-                (root.join("target/release/irori"), "release")
+                root.join("target/release/irori")
             }
         };
         let scratch = scratch.canonicalize().with_context(|| format!("find `{}`", scratch.display()))?;
         let scratch = scratch.join(format!("irori-bench-{}", std::process::id()));
         fs::create_dir_all(&scratch).with_context(|| format!("make `{}`", scratch.display()))?;
-        let ground = Self { root: root.to_owned(), irori: scratch.join("irori"), build: build.to_owned(), remark, scratch };
-        fs::copy(&binary, &ground.irori).with_context(|| format!("copy `{}`", binary.display()))?;
+        let ground = Self { root: root.to_owned(), irori: scratch.join("irori"), given: binary.is_some(), remark, scratch };
+        fs::copy(&file, &ground.irori).with_context(|| format!("copy `{}`", file.display()))?;
         Ok(ground)
     }
 

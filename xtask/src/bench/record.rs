@@ -36,7 +36,13 @@ impl Record {
         record.note("machine", &machine());
         record.note("disk", &disk(ground.scratch())?);
         let version = said(Command::new(&ground.irori).arg("--version"));
-        record.note("irori", &format!("{version}, {}, {}, {:.1} MB", commit(&ground.root), ground.build, mb(size)));
+        // Which commit a given binary is of is for the remark to say.
+        let origin = if ground.given {
+            "built before, given by --binary".to_owned()
+        } else {
+            format!("release, {}", commit(&ground.root))
+        };
+        record.note("irori", &format!("{version}, {origin}, {:.1} MB", mb(size)));
         record.note("load average", fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
         if let Some(remark) = &ground.remark {
             record.note("remark", remark);
