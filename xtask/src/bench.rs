@@ -79,6 +79,9 @@ pub struct Common {
     /// A remark that the record carries, such as what else ran on the machine.
     #[arg(long)]
     remark: Option<String>,
+    /// First wait, at most so many minutes, until nothing else uses the machine.
+    #[arg(long, default_value_t = 0)]
+    quiet_within: u64,
 }
 
 pub fn run(root: &Path, bench: Bench) -> Result<()> {
@@ -106,5 +109,7 @@ fn prepare(root: &Path, common: &Common, home: bool) -> Result<ground::Ground> {
     }
     setup::ensure(&setup::TO_RUN)?;
     setup::ensure(&setup::TO_BENCH)?;
-    ground::Ground::prepare(root, common.binary.as_deref(), &common.scratch, common.remark.clone())
+    let ground = ground::Ground::prepare(root, common.binary.as_deref(), &common.scratch, common.remark.clone())?;
+    control::wait_quiet(Duration::from_secs(60 * common.quiet_within))?;
+    Ok(ground)
 }

@@ -11,7 +11,12 @@ use nix::{
 };
 use tokio::signal::unix::{SignalKind, signal as listen};
 
+use super::proc;
+
 static ASKED: AtomicBool = AtomicBool::new(false);
+/// A machine this little in use is quiet, seen for so long.
+const QUIET: f64 = 0.1;
+const QUIET_FOR: Duration = Duration::from_secs(5);
 /// Between two looks at something that cannot be waited for.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -48,6 +53,21 @@ pub fn pause(time: Duration) -> Result<()> {
         check()?;
         std::thread::sleep(left.min(Duration::from_millis(200)));
     }
+    Ok(())
+}
+
+/// Part of the machine's cores that is in use, seen over a while.
+pub fn busy(time: Duration) -> Result<f64> {
+    let (before, started) = (proc::machine_busy(), Instant::now());
+    pause(time)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    Ok(proc::machine_busy().saturating_sub(before).as_secs_f64() / (started.elapsed().as_secs_f64() * cores))
+}
+
+/// Waits until nothing else uses the machine, or the time for it is over.
+pub fn wait_quiet(limit: Duration) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline && busy(QUIET_FOR)? > QUIET {}
     Ok(())
 }
 

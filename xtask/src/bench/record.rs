@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{ground::Ground, wants::Want};
+use super::{control, ground::Ground, wants::Want};
 
 /// Appends of 4 KiB, each made durable, that tell what the disk is like.
 const DISK_PROBES: usize = 100;
@@ -43,7 +43,8 @@ impl Record {
             format!("release, {}", commit(&ground.root))
         };
         record.note("irori", &format!("{version}, {origin}, {:.1} MB", mb(size)));
-        record.note("load average", fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
+        let busy = control::busy(Duration::from_secs(2))?;
+        record.note("before the start", &format!("others used {:.0} % of the machine", busy * 100.0));
         if let Some(remark) = &ground.remark {
             record.note("remark", remark);
         }
