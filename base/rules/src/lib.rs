@@ -12,13 +12,14 @@
 //! Limits: 512 levels of nesting; 100 unknown fields are told; a JSON patch has at most 10,000 operations, and its copies make
 //! at most 3 MiB.
 //! Not here yet: the kinds' own validation of custom resource definitions, API services, admission policies and webhooks, flow
-//! control and device claims (their metadata is held to the rules); server-side apply.
+//! control and device claims (their metadata is held to the rules).
 //! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, an `ErrorList` is a 422 Invalid.
 pub mod canonical;
 pub mod convert;
 pub mod decode;
 pub mod default;
 pub mod fields;
+pub mod managed;
 pub mod patch;
 pub mod prepare;
 pub mod print;

@@ -6,6 +6,8 @@
 mod change;
 #[path = "golden/create.rs"]
 mod create;
+#[path = "golden/managed.rs"]
+mod managed;
 #[path = "golden/recording.rs"]
 mod recording;
 #[path = "golden/refuse.rs"]

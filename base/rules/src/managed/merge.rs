@@ -1,0 +1,187 @@
+//! Merging an applied object into the live one, and taking paths out of an object.
+use irori_api::schema::List;
+use serde_json::{Map, Value};
+
+use super::{
+    set::Set,
+    typed::{At, Place, Typed, entries, listed, step_to, steps},
+};
+
+/// The live value with what the applied one says. `None`: nothing is left.
+pub(super) fn merge(
+    typed: Typed<'_>,
+    at: At<'_>,
+    live: Option<&Value>,
+    applied: Option<&Value>,
+) -> Result<Option<Value>, String> {
+    let (Some(old), Some(new)) = (live, applied) else { return Ok(applied.or(live).cloned()) };
+    let empty = |v: &Value| match v {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    match typed.place(at) {
+        Place::Leaf => Ok(applied.cloned()),
+        Place::Free if !(old.is_object() && new.is_object()) => Ok(applied.cloned()),
+        _ if empty(old) && empty(new) => Ok(applied.cloned()),
+        Place::Items(list) => merge_items(typed, list, listed(live), listed(applied)),
+        place => {
+            let mut out = Map::new();
+            let (old, new) = (entries(live), entries(applied));
+            let names = old.into_iter().flatten().map(|(name, _)| name);
+            let names =
+                names.chain(new.into_iter().flatten().map(|(name, _)| name).filter(|n| old.is_none_or(|o| !o.contains_key(*n))));
+            for name in names {
+                let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
+                let pair = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
+                if let Some(merged) = merge(typed, at, pair.0, pair.1)? {
+                    out.insert(name.clone(), merged);
+                }
+            }
+            Ok((!out.is_empty()).then_some(Value::Object(out)))
+        }
+    }
+}
+
+/// Items keep the order of the applied list where it names them; those it does not name stay where they were among the others.
+fn merge_items(typed: Typed<'_>, list: &List, live: &[Value], applied: &[Value]) -> Result<Option<Value>, String> {
+    let (left, right) = (steps(typed, list, live)?, steps(typed, list, applied)?);
+    let index = |steps: &[Box<str>]| {
+        let mut at = std::collections::HashMap::with_capacity(steps.len());
+        for (i, step) in steps.iter().enumerate() {
+            // Of items with one key none can be merged.
+            at.entry(step.clone()).and_modify(|at| *at = None).or_insert(Some(i));
+        }
+        at
+    };
+    let (in_left, in_right) = (index(&left), index(&right));
+    let mut shared = right.iter().filter(|step| in_left.contains_key(*step));
+    let mut next = shared.next();
+    let mut placed = std::collections::HashSet::with_capacity(right.len());
+    let mut out = Vec::with_capacity(left.len().max(right.len()));
+    let at = At::of(&list.items);
+    let both = |step: &str| {
+        let value = |index: &std::collections::HashMap<Box<str>, Option<usize>>| index.get(step).copied().flatten();
+        merge(typed, at, value(&in_left).map(|i| &live[i]), value(&in_right).map(|i| &applied[i]))
+    };
+    let (mut l, mut r) = (0, 0);
+    while l < left.len() || r < right.len() {
+        if l < left.len() && r < right.len() {
+            if left[l] == right[r] {
+                placed.insert(&right[r]);
+                out.extend(both(&right[r])?);
+                (l, r) = (l + 1, r + 1);
+                next = shared.next();
+                continue;
+            }
+            if in_right.contains_key(&left[l]) && next.is_some_and(|next| *next != left[l]) {
+                // A shared item, but its turn comes later.
+                l += 1;
+                continue;
+            }
+        }
+        if l < left.len() {
+            if !in_right.contains_key(&left[l]) {
+                out.push(live[l].clone());
+                l += 1;
+                continue;
+            }
+            if placed.contains(&left[l]) {
+                l += 1;
+            }
+        }
+        if r < right.len() {
+            placed.insert(&right[r]);
+            out.extend(both(&right[r])?);
+            if next == Some(&right[r]) {
+                next = shared.next();
+            }
+            r += 1;
+        }
+    }
+    Ok((!out.is_empty()).then_some(Value::Array(out)))
+}
+
+/// The value without the paths of a set.
+pub(super) fn without(typed: Typed<'_>, at: At<'_>, value: &Value, paths: &Set) -> Value {
+    match (typed.place(at), value) {
+        (Place::Items(list), Value::Array(items)) => {
+            let mut out = Vec::with_capacity(items.len());
+            for item in items {
+                let below = typed.step(list, item).ok().and_then(|step| paths.get(&step));
+                match below {
+                    Some(below) if below.own => {}
+                    Some(below) => out.push(without(typed, At::of(&list.items), item, below)),
+                    None => out.push(item.clone()),
+                }
+            }
+            if out.is_empty() { Value::Null } else { Value::Array(out) }
+        }
+        (place @ (Place::Struct(_) | Place::Map(_) | Place::Free), Value::Object(fields)) => {
+            let mut out = Map::new();
+            for (name, value) in fields {
+                let kept = match (paths.get(&step_to(name)), typed.field(place, name)) {
+                    (Some(below), _) if below.own => continue,
+                    (Some(below), Some(at)) => without(typed, at, value, below),
+                    _ => value.clone(),
+                };
+                out.insert(name.clone(), kept);
+            }
+            if out.is_empty() { Value::Null } else { Value::Object(out) }
+        }
+        _ => value.clone(),
+    }
+}
+
+/// The paths that an object sets, as apply counts them: leaves, items, entries of maps, and empty objects.
+pub(super) fn paths_of(typed: Typed<'_>, at: At<'_>, value: &Value) -> Result<Set, String> {
+    let mut set = Set::default();
+    match (typed.place(at), value) {
+        (Place::Items(list), Value::Array(items)) => {
+            let mut named: Vec<(Box<str>, &Value)> = steps(typed, list, items)?.into_iter().zip(items).collect();
+            named.sort_by(|a, b| a.0.cmp(&b.0));
+            for run in named.chunk_by(|a, b| a.0 == b.0) {
+                let mut child = match run {
+                    [(_, item)] => paths_of(typed, At::of(&list.items), item)?,
+                    _ => Set::default(),
+                };
+                child.own = true;
+                set.push(&run[0].0, child);
+            }
+        }
+        (place @ (Place::Struct(_) | Place::Map(_) | Place::Free), Value::Object(fields)) => {
+            for (name, value) in fields {
+                let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
+                let mut child = paths_of(typed, at, value)?;
+                let declared = matches!(place, Place::Struct(object) if object.fields.contains_key(name));
+                child.own |= !declared || value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                set.push(&step_to(name), child);
+            }
+            set.sort();
+        }
+        (Place::Struct(_) | Place::Map(_) | Place::Items(_), _) => {}
+        _ => set.own = true,
+    }
+    Ok(set)
+}
+
+/// The set where each named field on the way to a member is a member too.
+pub(super) fn with_named_fields(typed: Typed<'_>, at: At<'_>, set: &Set) -> Set {
+    let place = typed.place(at);
+    let mut out = Set { own: set.own, below: Vec::with_capacity(set.below.len()) };
+    for (step, child) in &set.below {
+        let (at, named) = match (place, step.strip_prefix("f:")) {
+            (Place::Items(list), _) => (At::of(&list.items), false),
+            (Place::Struct(object), Some(name)) => {
+                (typed.field(place, name).unwrap_or(At::FREE), object.fields.contains_key(name))
+            }
+            (place, Some(name)) => (typed.field(place, name).unwrap_or(At::FREE), false),
+            _ => (At::FREE, false),
+        };
+        let mut child = with_named_fields(typed, at, child);
+        child.own |= named;
+        out.below.push((step.clone(), child));
+    }
+    out
+}
