@@ -9,6 +9,7 @@ use super::{
     effect::{Event, Failure, INSPECT_FAILED, Image, ProbeResult, StartFailure, Tell},
     facts::{self, ProbeKind, Role},
     life::{Cause, Exit, Hook, Instance, Life, Now, Present, Run, RunStop, Slot, Stop, Stray, Trouble, Work},
+    replace,
 };
 use crate::{
     refusal,
@@ -95,6 +96,9 @@ fn pod(life: &mut Life, object: Arc<Pod>, now: Now, tells: &mut Vec<Tell>) {
     } else if first && facts::ended(&object) {
         stop_by(life, Cause::Completed, now.mono + object.spec.as_ref().map_or(ORPHAN_GRACE, facts::spec_grace));
     }
+    if let Some(before) = &life.object {
+        replace::forget_images(&mut life.slots, before, &object);
+    }
     life.object = Some(object);
 }
 
@@ -179,6 +183,10 @@ fn sandbox_removal(life: &mut Life, id: &SandboxId, removed: bool, result: Resul
 fn image(life: &mut Life, container: &str, result: Result<Image, Failure>, now: Now) {
     let Some(slot) = life.slot_mut(container) else { return };
     slot.pull_back_off = false;
+    if std::mem::take(&mut slot.image_changed) {
+        slot.image = Work::Idle;
+        return;
+    }
     match result {
         Ok(image) => {
             slot.image = Work::Done;

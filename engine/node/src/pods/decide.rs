@@ -8,7 +8,7 @@ use super::{
     effect::{Effect, INSPECT_FAILED, Tell},
     facts::{self, RestartPolicy, Role},
     life::{Cause, Exit, Instance, Life, Now, Slot, Trouble, Work},
-    probing, step,
+    probing, replace, step,
 };
 
 /// The first wait between restarts, and the longest. The very first restart does not wait.
@@ -62,7 +62,7 @@ fn judge(life: &mut Life, now: Now, effects: &mut Vec<Effect>) {
 
 fn is_completed(life: &Life, spec: &PodSpec) -> bool {
     let policy = facts::restart_policy(spec);
-    let ended_for_good = |slot: &Slot| slot.exit().is_some_and(|exit| !restarts(slot.role, policy, exit));
+    let ended_for_good = |slot: &Slot| slot.exit().is_some_and(|exit| !slot.replaced && !restarts(slot.role, policy, exit));
     let apps_done = life.of_role(Role::App).count() > 0 && life.of_role(Role::App).all(ended_for_good);
     let init_failed = !life.initialized
         && life.of_role(Role::Init).any(|slot| slot.exit().is_some_and(|e| e.exit_code != 0) && ended_for_good(slot));
@@ -99,6 +99,7 @@ fn bring_up(life: &mut Life, spec: &PodSpec, now: Now, effects: &mut Vec<Effect>
         effects.push(Effect::EnsureSandbox { attempt: life.sandbox.next_attempt });
     }
     drive_old_sandboxes(life, now, effects);
+    replace::drive(life, spec, now, effects);
     let may_start = life.volumes == Work::Done && life.sandbox.present.is_some();
     let policy = facts::restart_policy(spec);
     for index in due_slots(life, spec) {
@@ -151,6 +152,7 @@ fn drive_slot(
 ) {
     match &slot.instance {
         Instance::Starting | Instance::Running(_) => return,
+        Instance::Exited(_) if slot.replaced => {}
         Instance::Exited(exit) if !restarts(slot.role, policy, exit) => return,
         Instance::Exited(exit) if now.mono < exit.at + slot.crash.wait => return tell_back_off(slot, effects),
         Instance::Exited(_) | Instance::None => {}
@@ -174,8 +176,11 @@ fn drive_slot(
     let (true, Work::Done, Some(image)) = (may_start, &slot.image, slot.image_found.clone()) else { return };
     if let Instance::Exited(exit) = std::mem::replace(&mut slot.instance, Instance::Starting) {
         slot.attempt += 1;
-        slot.crash.wait = if slot.crash.wait.is_zero() { CRASH_FIRST } else { (slot.crash.wait * 2).min(CRASH_MAX) };
-        slot.crash.updated = now.mono;
+        // An end that was asked for is no crash.
+        if !std::mem::take(&mut slot.replaced) {
+            slot.crash.wait = if slot.crash.wait.is_zero() { CRASH_FIRST } else { (slot.crash.wait * 2).min(CRASH_MAX) };
+            slot.crash.updated = now.mono;
+        }
         if let Some(id) = slot.last.replace(exit).and_then(|before| before.id) {
             discard(id);
         }

@@ -154,6 +154,10 @@ pub struct Slot {
     pub image: Work,
     /// What `image` found, once it is done.
     pub image_found: Option<Image>,
+    /// Another image is asked for than the one that `image` is busy with.
+    pub image_changed: bool,
+    /// It was ended to run another image: it starts again whatever the policy says.
+    pub replaced: bool,
     /// ErrImagePull was shown long enough.
     pub pull_back_off: bool,
     /// Why the last start did not work.
@@ -312,6 +316,8 @@ impl Slot {
             attempt: 0,
             image: Work::Idle,
             image_found: None,
+            image_changed: false,
+            replaced: false,
             pull_back_off: false,
             start_trouble: None,
             crash: Crash::default(),

@@ -14,6 +14,7 @@ pub mod life;
 pub mod manager;
 mod probing;
 mod pull;
+mod replace;
 pub mod site;
 pub mod step;
 mod worker;

@@ -306,6 +306,47 @@ fn a_runtime_that_could_not_be_asked_for_an_image_is_asked_again_soon() {
 }
 
 #[test]
+fn another_image_ends_the_container_and_starts_it_anew_whatever_the_policy_says() {
+    for policy in ["Always", "OnFailure", "Never"] {
+        let mut world = World::new(one(policy));
+        world.settle();
+        let before = world.running("app").expect("it runs");
+        world.change_image("y");
+        world.settle();
+        let after = world.running("app").expect("it runs again at once");
+        assert_ne!(before, after);
+        assert_eq!((world.stopped.as_slice(), world.containers[&after.0].image_ref.as_str()), (&["app".to_owned()][..], "y"));
+        assert_eq!((phase(&world).as_str(), world.life.slot("app").expect("there").attempt), ("Running", 1), "{policy}");
+        assert!(world.told("Killing"));
+        // The next one is not in a hurry to be told apart from a crash: there was none.
+        assert!(world.life.slot("app").expect("there").crash.wait.is_zero());
+    }
+}
+
+#[test]
+fn another_image_heals_a_pull_that_failed_at_once() {
+    let mut world = World::new(one("Always"));
+    world.fail_image = Some(Failure::new("ErrImagePull", "no such image"));
+    world.settle();
+    assert_eq!(reason(&world, "app"), "ErrImagePull");
+    world.fail_image = None;
+    world.change_image("y");
+    world.settle();
+    assert_eq!(reason(&world, "app"), "Running");
+}
+
+#[test]
+fn an_answer_about_the_image_of_before_is_not_taken_for_the_new_one() {
+    let mut world = World::new(one("Always"));
+    let asked = |world: &World| world.log.iter().filter(|e| matches!(e, Effect::EnsureImage { .. })).count();
+    assert_eq!(asked(&world), 1, "the first is under way");
+    world.change_image("y");
+    world.settle();
+    assert_eq!(asked(&world), 2);
+    assert_eq!(reason(&world, "app"), "Running");
+}
+
+#[test]
 fn a_config_error_waits_and_goes_on_when_the_source_appears() {
     let mut world = World::new(one("Always"));
     world.fail_start = Some(Failure::new("CreateContainerConfigError", "configmap \"m\" not found"));

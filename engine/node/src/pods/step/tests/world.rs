@@ -158,6 +158,8 @@ impl World {
             return Event::Started { container, attempt, result };
         }
         let id = ContainerId(self.id("c"));
+        let spec = self.object.spec.as_ref().expect("a pod has one");
+        let image_ref = crate::pods::facts::container(spec, &container).and_then(|c| c.image.clone()).unwrap_or_default();
         let status = ContainerStatus {
             id: id.clone(),
             sandbox: self.life.sandbox.present.as_ref().map(|present| present.id.clone()),
@@ -172,7 +174,7 @@ impl World {
             reason: String::new(),
             message: String::new(),
             oom_killed: false,
-            image_ref: "x".to_owned(),
+            image_ref,
             image_id: "sha256:1".to_owned(),
             log_path: None,
             labels: BTreeMap::new(),
@@ -227,6 +229,14 @@ impl World {
         let mut pod = Pod::clone(&self.object);
         pod.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now.wall));
         pod.metadata.deletion_grace_period_seconds = Some(grace_s);
+        self.object = Arc::new(pod);
+        self.event(Event::Pod(self.object.clone()));
+    }
+
+    /// Another image is asked for.
+    pub fn change_image(&mut self, image: &str) {
+        let mut pod = Pod::clone(&self.object);
+        pod.spec.as_mut().expect("a pod has one").containers[0].image = Some(image.to_owned());
         self.object = Arc::new(pod);
         self.event(Event::Pod(self.object.clone()));
     }
