@@ -6,8 +6,10 @@ use crate::{
     server::Server,
 };
 
+mod certificates;
 pub mod tokens;
 
+pub use certificates::CertificateCache;
 pub use tokens::TokenCache;
 
 /// Fills in `call.user`. Credentials that do not hold are a 401; none at all is `system:anonymous`.
@@ -29,15 +31,7 @@ pub async fn identify(server: &Server, call: &mut Call) -> Answered<()> {
         return Ok(());
     }
     if let Some(peer) = peer.filter(|p| !p.certificates.is_empty()) {
-        let verified = server.trust.verify_client(&peer.certificates).map_err(|source| {
-            tracing::debug!(address = %peer.address, "client certificate: {source}");
-            Refusal::unauthorized()
-        })?;
-        if verified.common_name.is_empty() {
-            return Err(Refusal::unauthorized());
-        }
-        let groups: Vec<&str> = verified.organizations.iter().map(String::as_str).collect();
-        call.user = UserInfo::new(&verified.common_name, &groups);
+        call.user = certificates::check(server, &peer)?.as_ref().clone();
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub fn read(server: &Server, form: Form, bytes: &[u8], kind: Option<&Gvk>) -> An
 pub fn write(server: &Server, form: Form, value: &Value) -> Answered<Bytes> {
     match form {
         Form::Json => {
-            let mut out = Vec::with_capacity(512);
+            let mut out = Vec::with_capacity(2048);
             serde_json::to_writer(&mut out, value).expect("a tree is written to memory");
             out.push(b'\n');
             Ok(out.into())

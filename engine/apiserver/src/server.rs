@@ -97,6 +97,7 @@ pub struct Server {
     pub(crate) admission: Vec<Box<dyn Plugin>>,
     pub(crate) shared_events: SharedEvents,
     pub(crate) token_cache: crate::authn::TokenCache,
+    pub(crate) certificate_cache: crate::authn::CertificateCache,
     pub(crate) to_nodes: crate::to_node::NodeClient,
     pub(crate) ready: AtomicBool,
     /// The index of OpenAPI names the hash of every document: made once.
@@ -146,6 +147,7 @@ impl ApiServer {
             admission: admission::in_tree(),
             shared_events: SharedEvents::default(),
             token_cache: crate::authn::TokenCache::default(),
+            certificate_cache: crate::authn::CertificateCache::default(),
             to_nodes: crate::to_node::NodeClient::default(),
             ready: AtomicBool::new(true),
             openapi_index: OnceLock::new(),

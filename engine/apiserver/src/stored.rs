@@ -50,7 +50,7 @@ impl Head<'_> {
 /// Encodes an object for the store.
 pub fn encode(object: &Value, gvk: &Gvk) -> Bytes {
     let api_version = gvk.api_version();
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(2048);
     out.extend([FORMAT, 0]);
     out.extend(SCHEMA_GENERATION.to_be_bytes());
     for text in [&api_version, &gvk.kind] {
@@ -65,7 +65,8 @@ pub fn encode(object: &Value, gvk: &Gvk) -> Bytes {
     out.push(b'}');
     write_fields(&mut out, object, &["metadata", "apiVersion", "kind"], true);
     out.push(b'}');
-    out.into()
+    // The store keeps it: without what was reserved too much.
+    out.into_boxed_slice().into()
 }
 
 fn write_fields(out: &mut Vec<u8>, fields: &Map<String, Value>, except: &[&str], mut comma: bool) {
@@ -103,6 +104,11 @@ fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = bytes.split_first()?;
     let (text, rest) = rest.split_at_checked(usize::from(*length))?;
     Some((std::str::from_utf8(text).ok()?, rest))
+}
+
+/// Whether a word occurs anywhere in a stored value: if not, no field has that name.
+pub fn mentions(entry: &Entry, word: &str) -> bool {
+    entry.value.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
 /// The whole object as a tree, with apiVersion, kind and resourceVersion.

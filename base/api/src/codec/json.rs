@@ -249,19 +249,22 @@ impl Parser<'_> {
     fn string(&mut self) -> Result<String, CodecError> {
         self.at += 1;
         let start = self.at;
-        while let Some(byte) = self.peek() {
-            match byte {
-                b'"' => {
-                    let text = String::from_utf8_lossy(&self.bytes[start..self.at]).into_owned();
-                    self.at += 1;
-                    return Ok(text);
-                }
-                b'\\' => return self.escaped(start),
-                0..0x20 => return Err(self.wrong("in string literal")),
-                _ => self.at += 1,
+        let rest = &self.bytes[start..];
+        let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+        self.at += plain;
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                let text = &rest[..plain];
+                Ok(match std::str::from_utf8(text) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => String::from_utf8_lossy(text).into_owned(),
+                })
             }
+            Some(b'\\') => self.escaped(start),
+            Some(_) => Err(self.wrong("in string literal")),
+            None => Err(self.wrong("")),
         }
-        Err(self.wrong(""))
     }
 
     /// Goes on at the first escape.

@@ -103,6 +103,20 @@ async fn certificates_of_other_uses_other_homes_and_other_times_are_strangers() 
     with_certificate(&api, &short, "/api/v1/secrets").await.refuses(401, "Unauthorized", "Unauthorized");
 }
 
+/// That a chain was verified a moment ago makes it no older than it is.
+#[tokio::test]
+async fn a_certificate_in_use_is_refused_from_its_end_on() {
+    let api = Api::start().await;
+    let short = api.trust.issue_client("boss", Some("system:masters"), Lifetime(SignedDuration::from_hours(1))).unwrap();
+    for _ in 0..2 {
+        assert_eq!(with_certificate(&api, &short, "/api/v1/secrets").await.code, 200);
+    }
+    api.time.advance(SignedDuration::from_secs(3_580));
+    assert_eq!(with_certificate(&api, &short, "/api/v1/secrets").await.code, 200);
+    api.time.advance(SignedDuration::from_secs(30));
+    with_certificate(&api, &short, "/api/v1/secrets").await.refuses(401, "Unauthorized", "Unauthorized");
+}
+
 #[tokio::test]
 async fn a_role_grants_what_it_says_as_soon_as_it_is_bound() {
     let api = Api::start().await;
