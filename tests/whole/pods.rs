@@ -224,6 +224,7 @@ fn a_pod_lives_and_ends_by_its_rules() {
     ends(&home);
     refusals(&home);
     restarts(&home);
+    another_image(&home);
     home.kubectl(&["delete", "pod", "--all", "--wait=false"]).expect_ok();
     probes(&home);
     endings(&home);
@@ -315,18 +316,27 @@ fn restarts(home: &Home) {
     let crashed = home.wait_pod("crash", "backing off", |pod| states(pod).0["waiting"]["reason"] == "CrashLoopBackOff");
     let last = &states(&crashed).1["terminated"];
     assert_eq!((&last["exitCode"], &last["message"], &last["reason"]), (&7.into(), &"why\n".into(), &"Error".into()));
-    assert!(
-        states(&crashed).0["waiting"]["message"]
-            .as_str()
-            .unwrap()
-            .starts_with("back-off 10s restarting failed container=main pod=crash_default(")
-    );
+    let told = states(&crashed).0["waiting"]["message"].as_str().unwrap();
+    let waits = [10, 20, 40].map(|wait| format!("back-off {wait}s restarting failed container=main pod=crash_default("));
+    assert!(waits.iter().any(|wait| told.starts_with(wait)), "{told}");
     assert_eq!(home.kubectl(&["logs", "crash", "--previous"]).expect_ok(), "run\n");
     let live =
         home.wait_pod("live", "restarted", |pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64() >= Some(1));
     assert_eq!(states(&live).1["terminated"]["exitCode"], 137, "{}", live["status"]);
     let events = home.events_of("live");
     assert!(events.contains("Unhealthy: Liveness probe failed") && events.contains("Killing: "), "{events}");
+}
+
+/// The image of a pod that runs may be changed: its container is ended and started anew, even where nothing else would restart it.
+fn another_image(home: &Home) {
+    home.tag_box("example.test/box:2");
+    home.apply(&pod("swap", "  restartPolicy: Never\n", &runs("exec sleep 100000"))).expect_ok();
+    home.wait_pod_ready("swap");
+    home.kubectl(&["set", "image", "pod/swap", "main=example.test/box:2"]).expect_ok();
+    let pod = home.wait_pod("swap", "restarted", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1);
+    assert_eq!(pod["status"]["containerStatuses"][0]["image"], "example.test/box:2", "{}", pod["status"]);
+    home.wait_pod_ready("swap");
+    assert!(home.events_of("swap").contains("Killing: Container main definition changed, will be restarted"));
 }
 
 fn probes(home: &Home) {

@@ -12,4 +12,10 @@ impl Home {
         let socket = self.engine_data().join("containerd/containerd.sock").display().to_string();
         self.machine.run_with("sh", &["-s", BOX, &socket], SCRIPT.as_bytes()).expect_ok();
     }
+
+    /// Gives `BOX` another name.
+    pub fn tag_box(&self, name: &str) {
+        let socket = self.engine_data().join("containerd/containerd.sock").display().to_string();
+        self.machine.run("ctr", &["--address", &socket, "--namespace", "k8s.io", "images", "tag", BOX, name]).expect_ok();
+    }
 }
