@@ -1,7 +1,15 @@
 //! The one HTTPS listener: HTTP/1.1 and h2 by ALPN, upgrades, limits, drain.
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use http_body::{Frame, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -11,12 +19,15 @@ use rustls_pki_types::CertificateDer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use crate::body::{Body, BoxError};
+use crate::{
+    body::{Body, BoxError},
+    places::Places,
+};
 use http_body_util::BodyExt;
 
 pub type Request = http::Request<Body>;
@@ -46,10 +57,14 @@ pub struct Peer {
 pub struct Limits {
     /// Open connections. Above this new ones wait in the kernel's backlog.
     pub connections_max: usize,
+    /// Open connections of one address (IPv6: of its /64); loopback has no limit of its own. Above this new ones are closed at once.
+    pub connections_per_address_max: usize,
     /// From the TCP accept to the end of the TLS handshake; the connection is closed at it.
     pub handshake_max: Duration,
-    /// From the first byte of a request to the end of its headers (HTTP/1.1); the connection is closed at it.
+    /// From the first byte of a request, or the end of the answer before, to the end of its headers (HTTP/1.1); the connection is closed at it.
     pub headers_max: Duration,
+    /// How long a connection may have no request under way; it is closed at it.
+    pub idle_max: Duration,
     /// Streams at once in one h2 connection.
     pub streams_max: u32,
     /// How long open requests may go on after shutdown was asked for.
@@ -60,8 +75,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            connections_per_address_max: 1_000,
             handshake_max: Duration::from_secs(10),
             headers_max: Duration::from_secs(30),
+            idle_max: Duration::from_secs(180),
             streams_max: 1000,
             drain_max: Duration::from_secs(5),
         }
@@ -78,6 +95,7 @@ pub async fn serve(
 ) -> Result<(), std::io::Error> {
     let shutdown = tasks.shutdown().clone();
     let places = Arc::new(Semaphore::new(limits.connections_max));
+    let shares = Places::default();
     loop {
         let Some(Ok(place)) = shutdown.guard(places.clone().acquire_owned()).await else { return Ok(()) };
         let Some(accepted) = shutdown.guard(listener.accept()).await else { return Ok(()) };
@@ -90,10 +108,14 @@ pub async fn serve(
                 continue;
             }
         };
+        let Some(share) = shares.take(address.ip(), limits.connections_per_address_max) else {
+            debug!(%address, "closed: this address has all connections that one may have");
+            continue;
+        };
         let (tls, handler, shutdown) = (tls.clone(), handler.clone(), shutdown.clone());
         tasks.spawn("http-connection", OnEnd::Contained, async move {
             connection(stream, address, tls, handler, limits, shutdown).await;
-            drop(place);
+            drop((place, share));
             Ok::<(), std::convert::Infallible>(())
         });
     }
@@ -110,7 +132,7 @@ async fn connection(
     let _unsupported = stream.set_nodelay(true);
     let Some(tls) = tls else {
         let peer = Peer { address, certificates: Arc::default(), server_name: None };
-        return answer(TokioIo::new(stream), peer, handler, limits, shutdown).await;
+        return answer(TokioIo::new(stream), Version::Http1, peer, handler, limits, shutdown).await;
     };
     let handshake = async {
         if !is_plain_http(&stream).await? {
@@ -125,7 +147,8 @@ async fn connection(
             let certificates = session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
             let peer =
                 Peer { address, certificates: Arc::new(certificates), server_name: session.server_name().map(str::to_owned) };
-            answer(TokioIo::new(stream), peer, handler, limits, shutdown).await;
+            let version = if session.alpn_protocol() == Some(b"h2") { Version::H2 } else { Version::Http1 };
+            answer(TokioIo::new(stream), version, peer, handler, limits, shutdown).await;
         }
         Ok(Err(source)) => debug!(%address, "TLS handshake: {source}"),
         Err(_) => debug!(%address, "TLS handshake: not done in time"),
@@ -147,24 +170,95 @@ async fn refuse_plain_http(mut stream: TcpStream) -> std::io::Result<()> {
     stream.shutdown().await
 }
 
-async fn answer<I>(io: I, peer: Peer, handler: Arc<dyn Handler>, limits: Limits, shutdown: Shutdown)
+/// What is spoken, as ALPN says. To look for it in the first bytes would be to wait for them without end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http1,
+    H2,
+}
+
+/// Resolves when no request has been open for so long.
+async fn idle(mut open: watch::Receiver<usize>, idle_max: Duration) {
+    loop {
+        // The sender lives as long as the connection, and this no longer.
+        drop(open.wait_for(|open| *open == 0).await);
+        if tokio::time::timeout(idle_max, open.wait_for(|open| *open > 0)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A request that is being answered, until the last byte.
+struct Open(Arc<watch::Sender<usize>>);
+
+impl Open {
+    fn one(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|open| *open += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}
+
+/// The body of an answer that is under way.
+struct Answering {
+    body: Body,
+    _open: Open,
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+async fn answer<I>(io: I, version: Version, peer: Peer, handler: Arc<dyn Handler>, limits: Limits, shutdown: Shutdown)
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let address = peer.address;
+    let count = Arc::new(watch::Sender::new(0));
+    let open = count.subscribe();
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let mut request = request.map(|body| body.map_err(|source| -> BoxError { source.into() }).boxed_unsync());
         request.extensions_mut().insert(peer.clone());
         let answer = handler.call(request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        let open = Open::one(&count);
+        async move {
+            let answer = answer.await;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, _open: open }.boxed_unsync()))
+        }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if version == Version::H2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers_max);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(limits.streams_max).keep_alive_interval(None);
     let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = idle(open, limits.idle_max) => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(limits.drain_max, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return debug!(%address, "connection dropped: nobody used it"),
+            }
+        }
         () = shutdown.wait() => {
             connection.as_mut().graceful_shutdown();
             match tokio::time::timeout(limits.drain_max, connection).await {
@@ -177,3 +271,6 @@ where
         debug!(%address, "connection: {source}");
     }
 }
+
+#[cfg(test)]
+mod tests;
