@@ -14,17 +14,23 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// What clients may not say about where they come from.
+/// What clients may not say about where they come from and what they asked for; besides all that begins with `x-forwarded`.
 const CLAIMS: [&str; 8] = [
     "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-server",
     "x-real-ip",
-    "x-forwarded-prefix",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
 ];
+
+fn is_claim(name: &HeaderName) -> bool {
+    // To many apps (CGI, WSGI, Rack) `_` and `-` are the same.
+    let name = name.as_str().replace('_', "-");
+    name.starts_with("x-forwarded") || CLAIMS.contains(&name.as_str())
+}
 
 /// The protocol that a message asks to change to.
 pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -51,7 +57,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Replaces every claim about the client by what the gateway knows.
 pub fn set_forwarded(headers: &mut HeaderMap, client: SocketAddr, host: &str, port: u16) {
-    for name in CLAIMS {
+    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    for name in claims {
         headers.remove(name);
     }
     let ip = client.ip().to_canonical();
@@ -92,8 +99,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", HeaderValue::from_static("1.2.3.4"));
         headers.insert("forwarded", HeaderValue::from_static("for=1.2.3.4"));
+        for other in ["x_forwarded_for", "x-forwarded_proto", "x-forwarded-user", "x_real_ip", "true-client-ip"] {
+            headers.insert(HeaderName::from_static(other), HeaderValue::from_static("1.2.3.4"));
+        }
         set_forwarded(&mut headers, "192.0.2.7:9".parse().unwrap(), "a.home.arpa", 443);
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
         assert_eq!(headers["forwarded"], "for=192.0.2.7;host=\"a.home.arpa\";proto=https");
+        assert!(headers.values().all(|value| value != "1.2.3.4"), "{headers:?}");
     }
 }

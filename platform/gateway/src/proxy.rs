@@ -2,7 +2,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures::future::BoxFuture;
-use http::{HeaderValue, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -67,6 +67,9 @@ impl Proxy {
         let Some(peer) = request.extensions().get::<Peer>().cloned() else {
             return page(StatusCode::INTERNAL_SERVER_ERROR, "no peer");
         };
+        if request.method() == Method::CONNECT {
+            return page(StatusCode::METHOD_NOT_ALLOWED, "this is no proxy for tunnels");
+        }
         let Some(host) = host_of(&request) else { return page(StatusCode::BAD_REQUEST, "the request names no host") };
         let table = self.tables.present();
         // A connection made for one certificate may not be used for a name that it does not speak for (RFC 9110, 7.4).
@@ -89,8 +92,9 @@ impl Proxy {
         let upgrade = upgrade_of(request.headers());
         let from_client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
-        let authority =
-            parts.headers.get(header::HOST).cloned().or_else(|| parts.uri.authority().and_then(|a| a.as_str().parse().ok()));
+        // The app is told the host by which it was chosen, whatever else the request says (RFC 9112, 3.2.2).
+        let named = parts.uri.authority().and_then(|a| a.as_str().parse().ok());
+        let authority = named.or_else(|| parts.headers.get(header::HOST).cloned());
         strip_hop_by_hop(&mut parts.headers);
         set_forwarded(&mut parts.headers, client, host, self.https_port);
         if let Some(authority) = authority {

@@ -134,6 +134,56 @@ async fn a_request_reaches_the_app_with_its_host_and_the_true_client() {
     assert_eq!((status, said.as_str()), (200, "one /x?y=1 host=a.home.arpa for=127.0.0.1"));
 }
 
+/// The answer to bytes that no decent client sends.
+async fn raw(home: &Home, request: &str) -> String {
+    let mut stream = home.connect("a.home.arpa", "http/1.1").await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // What closes the connection without a farewell has still answered.
+    let _cut_off = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn an_app_is_told_the_host_by_which_it_was_chosen() {
+    let home = home().await;
+    home.route(&[home.app("one").await]);
+    let said = raw(&home, "GET http://a.home.arpa/x HTTP/1.1\r\nhost: b.home.arpa\r\nconnection: close\r\n\r\n").await;
+    assert!(said.contains("one /x host=a.home.arpa"), "{said}");
+}
+
+#[tokio::test]
+async fn the_gateway_is_no_tunnel() {
+    let home = home().await;
+    home.route(&[home.app("one").await]);
+    let said = raw(&home, "CONNECT a.home.arpa:443 HTTP/1.1\r\nhost: a.home.arpa\r\nconnection: close\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 405"), "{said}");
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_does_not_reach_the_app() {
+    let home = home().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    home.route(&[listener.local_addr().unwrap()]);
+    let app = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"0\r\n\r\n") {
+            got.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        String::from_utf8(got).unwrap().to_ascii_lowercase()
+    };
+    let client = raw(
+        &home,
+        "POST / HTTP/1.1\r\nhost: a.home.arpa\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+         8\r\nGET /x x\r\n0\r\n\r\n",
+    );
+    let both = async { tokio::join!(app, client) };
+    let (got, said) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+    assert!(!got.contains("content-length") && got.contains("get /x x") && said.starts_with("HTTP/1.1 204"), "{got}\n{said}");
+}
+
 #[tokio::test]
 async fn an_endpoint_that_cannot_be_reached_costs_a_retry_not_an_error() {
     let home = home().await;
