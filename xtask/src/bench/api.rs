@@ -148,7 +148,12 @@ fn load(ground: &Ground, time: Duration, record: &mut Record) -> Result<()> {
 }
 
 fn memory(usage: Usage) -> String {
-    format!("RSS {:.1} MB, PSS {:.1} MB", mb(usage.rss_kb * 1024), mb(usage.pss_kb * 1024))
+    format!(
+        "RSS {:.1} MB (anonymous {:.1} MB), PSS {:.1} MB",
+        mb(usage.rss_kb * 1024),
+        mb(usage.anonymous_kb * 1024),
+        mb(usage.pss_kb * 1024)
+    )
 }
 
 fn creates(target: &Target, time: Duration, record: &mut Record) -> Result<()> {

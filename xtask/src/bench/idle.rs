@@ -158,8 +158,9 @@ fn report(record: &mut Record, before: &Look, after: &Look, time: Duration) {
 
 fn line(usage: Usage, seconds: f64) -> String {
     format!(
-        "RSS {:.1} MB, PSS {:.1} MB, {:.3} % of a core, {:.1} wakeups a second, read {:.3} MB, written {:.3} MB, {} major faults",
+        "RSS {:.1} MB (anonymous {:.1} MB), PSS {:.1} MB, {:.3} % of a core, {:.1} wakeups a second, read {:.3} MB, written {:.3} MB, {} major faults",
         mb(usage.rss_kb * 1024),
+        mb(usage.anonymous_kb * 1024),
         mb(usage.pss_kb * 1024),
         usage.cpu.as_secs_f64() / seconds * 100.0,
         usage.wakeups as f64 / seconds,

@@ -10,6 +10,8 @@ pub struct Usage {
     pub cpu: Duration,
     pub rss_kb: u64,
     pub pss_kb: u64,
+    /// The part of RSS that is no file's: heap and stacks, not the program.
+    pub anonymous_kb: u64,
     pub major_faults: u64,
     /// Bytes that went through the block layer for it.
     pub read_bytes: u64,
@@ -30,6 +32,7 @@ impl Usage {
             cpu: TICK * u32::try_from(ticks).unwrap_or(u32::MAX),
             rss_kb: field(&memory, "Rss:"),
             pss_kb: field(&memory, "Pss:"),
+            anonymous_kb: field(&memory, "Anonymous:"),
             major_faults: number(stat.get(9)?),
             read_bytes: field(&io, "read_bytes:"),
             written_bytes: field(&io, "write_bytes:"),
@@ -43,6 +46,7 @@ impl Usage {
             cpu: a.cpu + b.cpu,
             rss_kb: a.rss_kb + b.rss_kb,
             pss_kb: a.pss_kb + b.pss_kb,
+            anonymous_kb: a.anonymous_kb + b.anonymous_kb,
             major_faults: a.major_faults + b.major_faults,
             read_bytes: a.read_bytes + b.read_bytes,
             written_bytes: a.written_bytes + b.written_bytes,
