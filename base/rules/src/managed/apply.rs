@@ -2,6 +2,8 @@
 //!
 //! What the applier says is merged into the live object; what it said before, says no more and nobody else owns, is taken
 //! out; a value of somebody else that would change is a conflict, unless it is forced.
+use std::collections::BTreeMap;
+
 use irori_api::row::{Row, Tables};
 use serde_json::Value;
 
@@ -215,11 +217,13 @@ fn prune_at(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> 
     let mut pruned = without(typed, at, &merged, &last);
     let all = named(&paths_of(typed, at, &merged)?);
     let own = kind.gvk.api_version();
-    let mut versions: Vec<&str> = entries.iter().map(|e| e.api_version.as_str()).collect();
-    versions.sort_by_key(|version| (*version != own, *version));
-    versions.dedup();
-    for version in versions {
-        let owned = entries.iter().filter(|e| e.api_version == version).fold(Set::default(), |all, e| all.union(e.set.clone()));
+    // This version first.
+    let mut by_version: BTreeMap<(bool, &str), Set> = BTreeMap::new();
+    for entry in entries {
+        let owned = by_version.entry((entry.api_version != own, &entry.api_version)).or_default();
+        *owned = std::mem::take(owned).union(entry.set.clone());
+    }
+    for ((_, version), owned) in by_version {
         if version == own {
             let kept = named(&paths_of(typed, at, &pruned)?).union(named(&owned));
             pruned = without(typed, at, &merged, &all.difference(&kept));

@@ -15,7 +15,7 @@ pub(super) fn check(typed: Typed<'_>, of: At<'_>, value: &Value) -> Vec<String> 
     errors
 }
 
-/// Errors that are told.
+/// Errors that are told; the rest of the object is not looked at.
 const ERRORS_MAX: usize = 100;
 
 fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, path: &mut String, errors: &mut Vec<String>, depth: usize) {
@@ -33,6 +33,9 @@ fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, path: &mut String, error
         (None | Some(Shape::Any), _) => {}
         (Some(Shape::Object(object)), Value::Object(fields)) => {
             for (name, value) in fields {
+                if errors.len() >= ERRORS_MAX {
+                    return;
+                }
                 path.push('.');
                 path.push_str(name);
                 match object.fields.get(name) {
@@ -52,6 +55,9 @@ fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, path: &mut String, error
         }
         (Some(Shape::Map { values }), Value::Object(fields)) => {
             for (name, value) in fields {
+                if errors.len() >= ERRORS_MAX {
+                    return;
+                }
                 path.push('.');
                 path.push_str(name);
                 checked(typed, At::of(values), value, path, errors, depth + 1);
@@ -62,6 +68,9 @@ fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, path: &mut String, error
             let apart = matches!(typed.place(at), Place::Items(_));
             let mut seen = std::collections::HashSet::new();
             for (i, item) in items.iter().enumerate() {
+                if errors.len() >= ERRORS_MAX {
+                    return;
+                }
                 let step = if apart { typed.step(list, item) } else { Ok(format!("i:{i}").into()) };
                 match step {
                     Ok(step) => {

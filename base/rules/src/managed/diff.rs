@@ -34,6 +34,11 @@ fn empty(value: Option<&Value>) -> bool {
     }
 }
 
+/// Most of an object is the same after a change: no steps are made for it.
+fn same(pair: Pair<'_>) -> bool {
+    matches!(pair, (Some(old), Some(new)) if old == new)
+}
+
 fn walk(typed: Typed<'_>, at: At<'_>, pair: Pair<'_>, diff: &mut Diff, depth: usize) -> Result<(), String> {
     if depth >= DEPTH_MAX {
         return Err("nested too deeply".to_owned());
@@ -74,6 +79,9 @@ fn leaf(pair: Pair<'_>, diff: &mut Diff) -> Result<(), String> {
 fn fields(typed: Typed<'_>, place: Place<'_>, pair: Pair<'_>, diff: &mut Diff, depth: usize) -> Result<(), String> {
     let (old, new) = (entries(pair.0), entries(pair.1));
     let mut visit = |name: &str, pair: Pair<'_>| -> Result<(), String> {
+        if same(pair) {
+            return Ok(());
+        }
         let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
         below(typed, at, &step_to(name), pair, diff, depth)
     };
@@ -120,7 +128,9 @@ fn items(typed: Typed<'_>, list: &List, pair: Pair<'_>, diff: &mut Diff, depth: 
         match (before.len(), after.len()) {
             (0 | 1, 0 | 1) => {
                 let pair = (before.first().map(|(_, _, v)| *v), after.first().map(|(_, _, v)| *v));
-                below(typed, at, step, pair, diff, depth)?;
+                if !same(pair) {
+                    below(typed, at, step, pair, diff, depth)?;
+                }
             }
             // Items that share a key are one value.
             (2.., 2..) => {

@@ -1,4 +1,6 @@
 //! The entries of `metadata.managedFields`.
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::set::Set;
@@ -94,14 +96,22 @@ impl Entry {
 
 /// The entries of an object; the error says which one cannot be read.
 pub fn read_entries(object: &Value) -> Result<Vec<Entry>, String> {
-    let mut out: Vec<Entry> = Vec::new();
-    for (index, entry) in crate::tree::items(object, &["metadata", "managedFields"]).iter().enumerate() {
-        let entry = Entry::read(index, entry)?;
-        // Of two entries of one manager the later holds.
-        match out.iter_mut().find(|known| known.same_manager(&entry)) {
-            Some(known) => *known = entry,
-            None => out.push(entry),
-        }
+    let list = crate::tree::items(object, &["metadata", "managedFields"]);
+    let mut out = list.iter().enumerate().map(|(i, entry)| Entry::read(i, entry)).collect::<Result<Vec<_>, _>>()?;
+    // Of two entries of one manager the later holds.
+    let mut last = HashMap::with_capacity(out.len());
+    for (i, entry) in out.iter().enumerate() {
+        last.insert(entry.identity(), i);
+    }
+    if last.len() < out.len() {
+        let mut kept: Vec<usize> = last.into_values().collect();
+        kept.sort_unstable();
+        let mut kept = kept.into_iter().peekable();
+        let mut i = 0;
+        out.retain(|_| {
+            i += 1;
+            kept.next_if_eq(&(i - 1)).is_some()
+        });
     }
     Ok(out)
 }

@@ -2,6 +2,8 @@
 //!
 //! Upstream lets the entries of the object pass through the form of a Scale and back. An updater of the object is not known
 //! again on the way back, because the name of an updater holds its version: its `replicas` moves into an entry of its own.
+use std::collections::{HashMap, HashSet};
+
 use irori_api::row::{Gvk, Row, Tables};
 use serde_json::Value;
 
@@ -46,24 +48,29 @@ pub fn apply_scale(
 /// Gives an object the entries that a written Scale brings back. `object` still has its own; the Scale loses its entries.
 pub fn take_scale_entries(row: &Row, object: &mut Value, scale: &mut Value) {
     let parent = read_entries(object).unwrap_or_default();
-    let mut scaled = read_entries(scale).unwrap_or_default();
+    let scaled = read_entries(scale).unwrap_or_default();
     remove(scale, &["metadata", "managedFields"]);
     let own = row.gvk.api_version();
+    let replicas = || Set::of_fields(&[REPLICAS]);
+    let known: HashMap<_, _> = parent.iter().map(|entry| (entry.identity(), entry)).collect();
+    let there: HashSet<_> = scaled.iter().map(Entry::identity).collect();
     let mut out: Vec<Entry> = Vec::new();
-    for mut entry in parent.iter().filter(|entry| entry.api_version == own).cloned() {
-        if entry.set.has_fields(REPLICAS) {
-            match scaled.iter().position(|there| there.same_manager(&entry)) {
-                Some(at) => drop(scaled.swap_remove(at)),
-                None => entry.set.remove(&Set::of_fields(&[REPLICAS])),
-            }
+    for entry in parent.iter().filter(|entry| entry.api_version == own) {
+        let mut entry = entry.clone();
+        if !there.contains(&entry.identity()) {
+            entry.set.remove(&replicas());
         }
         if !entry.set.is_empty() {
             out.push(entry);
         }
     }
-    for entry in scaled.into_iter().filter(|entry| entry.set.has_fields(REPLICAS)) {
-        let time = parent.iter().find(|known| known.same_manager(&entry)).and_then(|known| known.time.clone());
-        out.push(Entry { api_version: own.clone(), set: Set::of_fields(&[REPLICAS]), time, ..entry });
+    for entry in scaled.iter().filter(|entry| entry.set.has_fields(REPLICAS)) {
+        let before = known.get(&entry.identity());
+        if before.is_some_and(|before| before.api_version == own && before.set.has_fields(REPLICAS)) {
+            continue;
+        }
+        let time = before.and_then(|before| before.time.clone());
+        out.push(Entry { api_version: own.clone(), set: replicas(), time, ..entry.clone() });
     }
     write_entries(object, out);
     if object.get("metadata").is_none() {

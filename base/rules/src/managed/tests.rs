@@ -185,6 +185,33 @@ fn applied_objects_are_held_to_the_schema() {
     });
 }
 
+/// Limit: 100 errors are told of an applied object.
+#[test]
+fn no_more_than_a_hundred_errors_of_an_applied_object_are_told() {
+    with("", "v1", "Pod", |t, r| {
+        let config = pod(json!(vec![Value::Null; 5000]));
+        let Err(ApplyError::Plain(text)) = apply(t, r, None, &config, &by("x", "t"), false) else { panic!("taken") };
+        assert_eq!(text.lines().count(), 101);
+    });
+}
+
+/// A request that brings thousands of entries, some of versions that nobody serves, is held to what its object has.
+#[test]
+fn entries_of_versions_that_are_not_served_are_dropped_and_doubles_read_once() {
+    with("", "v1", "ConfigMap", |t, r| {
+        let old = made(t, r, map(json!({"a": "1"})), "maker");
+        let entry = |version: String, manager: &str| json!({"manager": manager, "operation": "Apply", "apiVersion": version, "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:a": {}}}});
+        let mut body = map(json!({"a": "1", "b": "1"}));
+        let mut list: Vec<Value> = (0..5000).map(|i| entry(format!("v{}", i + 2), &format!("m{i}"))).collect();
+        list.extend([entry("v1".into(), "kept"), entry("v1".into(), "kept")]);
+        body["metadata"]["managedFields"] = list.into();
+        let new = put(t, r, &old, body, &by("other", "t"));
+        assert_eq!(new["metadata"]["managedFields"].as_array().unwrap().len(), 2);
+        assert_eq!(owned(&new, "kept"), json!({"f:data": {"f:a": {}}}));
+        assert_eq!(owned(&new, "other"), json!({"f:data": {"f:b": {}}}));
+    });
+}
+
 /// Subresources own apart: what `/status` writes is no business of the main resource.
 #[test]
 fn a_status_write_owns_status_only() {

@@ -1,5 +1,5 @@
 //! Who manages what after a create, an update or a patch.
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use irori_api::{
     row::{Gvk, Row, Tables},
@@ -124,26 +124,26 @@ pub(super) fn take(
     diff: &Diff,
     force: bool,
 ) -> Result<Vec<(Entry, Set)>, String> {
-    let mut known: Vec<(String, Option<Diff>)> = Vec::new();
+    let mut known: HashMap<String, Option<Diff>> = HashMap::new();
     let own = kind.gvk.api_version();
     let mut conflicts = Vec::new();
     let mut removed = Vec::new();
-    let mut gone = Vec::new();
+    let mut gone = vec![false; entries.len()];
     for (i, entry) in entries.iter().enumerate() {
         if but.is_some_and(|but| but.same_manager(entry)) {
             continue;
         }
-        if entry.api_version != own && !known.iter().any(|(version, _)| *version == entry.api_version) {
+        if entry.api_version != own && !known.contains_key(&entry.api_version) {
             let there = kind.at(&entry.api_version);
             let there = there.map(|there| there.compare(&kind.converted(old, &there), &kind.converted(new, &there)));
-            known.push((entry.api_version.clone(), there.transpose()?));
+            known.insert(entry.api_version.clone(), there.transpose()?);
         }
-        let diff = match known.iter().find(|(version, _)| *version == entry.api_version) {
-            Some((_, None)) => {
-                gone.push(i);
+        let diff = match known.get(&entry.api_version) {
+            Some(None) => {
+                gone[i] = true;
                 continue;
             }
-            Some((_, Some(diff))) => diff,
+            Some(Some(diff)) => diff,
             None => diff,
         };
         let mut conflict = entry.set.intersection(&diff.modified);
@@ -154,7 +154,8 @@ pub(super) fn take(
             conflicts.push((i, conflict));
         }
         if !diff.removed.is_empty() {
-            removed.push((i, diff.removed.clone()));
+            let taken = entry.set.intersection(&diff.removed);
+            removed.push((i, taken));
         }
     }
     let told = conflicts.iter().map(|(i, set)| (entries[*i].clone(), set.clone())).collect();
@@ -167,7 +168,7 @@ pub(super) fn take(
     let mut i = 0;
     entries.retain(|entry| {
         i += 1;
-        !entry.set.is_empty() && !gone.contains(&(i - 1))
+        !entry.set.is_empty() && !gone[i - 1]
     });
     Ok(told)
 }
