@@ -36,6 +36,8 @@ pub const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 pub const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// The shortest life of a watch without `timeoutSeconds`; the longest is twice it.
 pub const WATCH_LIFE_MIN: Duration = Duration::from_secs(30 * 60);
+/// The longest life of a watch; a longer `timeoutSeconds` is this.
+pub const WATCH_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a read waits for a resourceVersion that is not reached yet. Then: 504 with the stock cause.
 pub const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
 /// Answers below this many bytes are not compressed.

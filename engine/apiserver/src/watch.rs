@@ -164,7 +164,7 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
 
 fn life(options: &ListOptions) -> Duration {
     match options.timeout_s {
-        Some(seconds) => Duration::from_secs(seconds),
+        Some(seconds) => Duration::from_secs(seconds).min(limits::WATCH_LIFE_MAX),
         None => {
             // Spread out, so that watches opened together do not end together.
             let random = u32::try_from(uuid::Uuid::new_v4().as_u128() >> 96).unwrap_or(0);

@@ -255,3 +255,13 @@ async fn copies_of_a_json_patch_do_not_nest_without_end() {
     answer.refuses(422, "Invalid", "");
     admin.get(&format!("{MAPS}/x")).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_watch_for_ever_is_one_that_ends_some_day() {
+    let api = Api::start().await;
+    for seconds in ["9223372036854775807", "99999999999999999999"] {
+        let path = format!("/api/v1/namespaces?watch=1&timeoutSeconds={seconds}");
+        let answer = api.admin().open(request("GET", &path, &[], String::new())).await;
+        assert!(matches!(answer.status().as_u16(), 200 | 400), "{seconds}");
+    }
+}
