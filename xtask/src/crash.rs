@@ -59,6 +59,8 @@ fn crashes(ground: &Ground, record: &mut Record, power_cuts: u32, kills: u32, se
     let planted = kills::run(&ground.irori, Plan { cycles: 3, plant_loss: true, ..plan }, &|_| {});
     record.note("negative control, a store put back by one life", &planted.to_string());
 
+    let said = [&lying.breaches, &planted.breaches].into_iter().filter_map(|control| control.first());
+    said.for_each(|breach| record.note("a negative control says", breach));
     breaches.iter().for_each(|breach| record.note("breach", breach));
     if lying.breaches.is_empty() || planted.breaches.is_empty() {
         bail!("a negative control reports no loss: these checks prove nothing");
