@@ -333,7 +333,8 @@ fn another_image(home: &Home) {
     home.apply(&pod("swap", "  restartPolicy: Never\n", &runs("exec sleep 100000"))).expect_ok();
     home.wait_pod_ready("swap");
     home.kubectl(&["set", "image", "pod/swap", "main=example.test/box:2"]).expect_ok();
-    let pod = home.wait_pod("swap", "restarted", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1);
+    let again = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"] == 1 && states(pod).0["running"].is_object();
+    let pod = home.wait_pod("swap", "running again", again);
     assert_eq!(pod["status"]["containerStatuses"][0]["image"], "example.test/box:2", "{}", pod["status"]);
     home.wait_pod_ready("swap");
     assert!(home.events_of("swap").contains("Killing: Container main definition changed, will be restarted"));
