@@ -84,8 +84,11 @@ pub fn probe(container: &Container, kind: ProbeKind) -> Option<&Probe> {
     }
 }
 
+/// A hundred years: what is longer is as long. A grace of 2^63 seconds is valid, and more than any clock can be asked to wait.
+const SECONDS_MAX: u64 = 100 * 365 * 24 * 3600;
+
 pub fn seconds(value: Option<i64>, default: u64) -> Duration {
-    Duration::from_secs(value.map_or(default, |s| u64::try_from(s).unwrap_or(0)))
+    Duration::from_secs(value.map_or(default, |s| u64::try_from(s).unwrap_or(0)).min(SECONDS_MAX))
 }
 
 /// How long the pod may take to end when nobody says otherwise.
@@ -123,4 +126,18 @@ pub fn is_privileged(container: &Container) -> bool {
 
 pub fn host_network(spec: &PodSpec) -> bool {
     spec.host_network.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_seconds_can_be_waited_for() {
+        let now = tokio::time::Instant::now();
+        for value in [i64::MIN, -1, 0, 30, i64::MAX] {
+            assert!(now.checked_add(seconds(Some(value), 0)).is_some(), "{value}");
+        }
+        assert_eq!(seconds(Some(30), 0), Duration::from_secs(30));
+    }
 }
