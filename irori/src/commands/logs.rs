@@ -48,10 +48,14 @@ fn own(logs: &Logs) -> Done {
     let mut out = std::io::stdout().lock();
     out.write_all(last_lines(&text, logs.tail))?;
     out.flush()?;
-    while logs.follow {
+    if !logs.follow {
+        return Ok(());
+    }
+    loop {
         text.clear();
-        // A log that was begun anew is read from its start.
-        if file.metadata()?.nlink() == 0 {
+        // The old one was put aside: the new one is read from its start.
+        let held = file.metadata()?.ino();
+        if std::fs::metadata(&path).is_ok_and(|named| named.ino() != held) {
             file = std::fs::File::open(&path).with_context(|| format!("open `{}`", path.display()))?;
         }
         if file.read_to_end(&mut text).with_context(|| format!("read `{}`", path.display()))? == 0 {
@@ -60,7 +64,6 @@ fn own(logs: &Logs) -> Done {
         out.write_all(&text)?;
         out.flush()?;
     }
-    Ok(())
 }
 
 /// The last so many lines of a text; all without a number.
