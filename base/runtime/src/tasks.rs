@@ -82,7 +82,7 @@ impl Tasks {
                 (Ok(Err(source)), _) => error!(task = name, "task failed: {source}"),
                 (Err(_), _) => error!(task = name, "task panicked"),
             }
-            if on_end == OnEnd::Fatal || end.is_err() {
+            if on_end == OnEnd::Fatal {
                 inner.shutdown.start();
             }
         });
@@ -142,6 +142,14 @@ mod tests {
         tasks.spawn("short", OnEnd::Fatal, async { Ok::<(), String>(()) });
         tasks.shutdown().wait().await;
         assert!(tasks.drain(Duration::from_secs(5)).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_contained_task_is_told_and_ends_nothing_else() {
+        let tasks = Tasks::new(Shutdown::new());
+        tasks.spawn("bug", OnEnd::Contained, async { if true { panic!("a bug") } else { Ok::<(), String>(()) } });
+        assert!(tasks.drain(Duration::from_secs(5)).await.is_empty());
+        assert!(!tasks.shutdown().started());
     }
 
     #[tokio::test]
