@@ -143,7 +143,9 @@ fn pod(name: &str, app: &App) -> Value {
             Image::Builtin(builtin) => builtin_image_name(*builtin),
         },
         "ports": [{"name": "http", "containerPort": app.port}],
-        "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 5},
+        // Looked at often until it listens, then seldom: an idle home sleeps.
+        "startupProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1, "failureThreshold": 300},
+        "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 10},
         "securityContext": {"allowPrivilegeEscalation": false},
     });
     let mut spec = json!({"automountServiceAccountToken": false, "enableServiceLinks": false});
