@@ -183,9 +183,9 @@ impl Machine {
         let (sender, exit) = watch::channel(None);
         let outputs = [(request.stdout, stdout_done), (with_stderr, stderr_done)];
         let read: Vec<_> = outputs.into_iter().filter_map(|(wanted, done)| wanted.then_some(done)).collect();
-        let stdin = request.stdin.then(|| Input::open(&pipes.path("stdin"), stdin_closed.clone()));
-        let care =
-            Care { target: target.clone(), pipes, stdin: request.stdin.then_some(stdin_closed), read, alive: alive.clone() };
+        let stdin_path = pipes.path("stdin");
+        let closed = request.stdin.then(|| stdin_closed.clone());
+        let care = Care { target: target.clone(), pipes, stdin: closed, read, alive: alive.clone() };
         self.tasks.spawn("exec", OnEnd::Contained, async move {
             care.run(sender).await;
             Ok::<(), std::convert::Infallible>(())
@@ -194,7 +194,10 @@ impl Machine {
         if let (true, Some(size)) = (request.tty, request.size) {
             handle.resize(size).await?;
         }
-        let stdin = stdin.transpose().map_err(|source| failure("open pipes", source))?;
+        let stdin = match request.stdin {
+            true => Some(Input::open(&stdin_path, stdin_closed).await.map_err(|source| failure("open pipes", source))?),
+            false => None,
+        };
         Ok(ExecSession {
             stdin: stdin.map(|stdin| Box::new(stdin) as _),
             stdout: stdout.map(|stdout| Box::new(stdout) as _),

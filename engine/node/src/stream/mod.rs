@@ -7,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use irori_runtime::Backoff;
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -72,6 +74,10 @@ impl AsyncRead for Output {
     }
 }
 
+/// Waits for the reading end of a pipe: about two seconds in all.
+const OPEN_AGAIN: Backoff = Backoff { first: Duration::from_millis(1), max: Duration::from_millis(50) };
+const OPEN_ATTEMPTS: u32 = 45;
+
 /// The writing end of a process's input. `closed` is given when it is shut down or dropped.
 pub(crate) struct Input {
     // Dropped before `closed` is given: the shim must find everything in the pipe.
@@ -80,9 +86,18 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Opens a pipe that the other end has opened already.
-    pub(crate) fn open(path: &Path, closed: CancellationToken) -> io::Result<Self> {
-        Ok(Self { pipe: Some(pipe::OpenOptions::new().open_sender(path)?), closed: Some(closed.drop_guard()) })
+    /// Opens a pipe whose other end is open, or will be in a moment: the shim opens it beside its answer to the start.
+    pub(crate) async fn open(path: &Path, closed: CancellationToken) -> io::Result<Self> {
+        let closed = Some(closed.drop_guard());
+        for attempt in 0.. {
+            match pipe::OpenOptions::new().open_sender(path) {
+                Err(source) if source.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32) && attempt < OPEN_ATTEMPTS => {
+                    tokio::time::sleep(OPEN_AGAIN.wait(attempt)).await;
+                }
+                opened => return Ok(Self { pipe: Some(opened?), closed }),
+            }
+        }
+        unreachable!("the last attempt returns")
     }
 
     fn pipe(&mut self) -> io::Result<Pin<&mut pipe::Sender>> {
