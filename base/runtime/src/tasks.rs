@@ -39,6 +39,8 @@ struct Inner {
     shutdown: Shutdown,
     next: AtomicU64,
     running: Mutex<BTreeMap<u64, Running>>,
+    /// How often tasks of each name were woken, those that have ended included.
+    wakeups: Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>,
     changed: tokio::sync::Notify,
 }
 
@@ -55,6 +57,7 @@ impl Tasks {
             shutdown,
             next: AtomicU64::new(0),
             running: Mutex::default(),
+            wakeups: Mutex::default(),
             changed: tokio::sync::Notify::new(),
         }))
     }
@@ -72,9 +75,15 @@ impl Tasks {
         let inner = self.0.clone();
         let id = inner.next.fetch_add(1, Ordering::Relaxed);
         lock(&inner).insert(id, Running { name, since: Instant::now(), abort: None });
+        let wakeups = self.0.wakeups.lock().expect("no holder of this lock panics").entry(name).or_default().clone();
         let task = tokio::spawn(async move {
             let _registered = Registered { inner: inner.clone(), id };
-            let end = std::panic::AssertUnwindSafe(work).catch_unwind().await;
+            let mut work = std::pin::pin!(std::panic::AssertUnwindSafe(work).catch_unwind());
+            let counted = std::future::poll_fn(|context| {
+                wakeups.fetch_add(1, Ordering::Relaxed);
+                work.as_mut().poll(context)
+            });
+            let end = counted.await;
             match (&end, on_end) {
                 (Ok(Ok(())), OnEnd::Contained) => {}
                 (Ok(Ok(())), OnEnd::Fatal) if inner.shutdown.started() => {}
@@ -94,6 +103,12 @@ impl Tasks {
     /// What is running now, oldest first.
     pub fn list(&self) -> Vec<TaskInfo> {
         lock(&self.0).values().map(|r| TaskInfo { name: r.name, running_for: r.since.elapsed() }).collect()
+    }
+
+    /// How often tasks of each name were woken so far, by name: what keeps a process busy that should be idle.
+    pub fn wakeups(&self) -> Vec<(&'static str, u64)> {
+        let wakeups = self.0.wakeups.lock().expect("no holder of this lock panics");
+        wakeups.iter().map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
     }
 
     /// Waits until every task has ended, at most `limit`; what is left then is aborted and named.
@@ -142,6 +157,21 @@ mod tests {
         tasks.spawn("short", OnEnd::Fatal, async { Ok::<(), String>(()) });
         tasks.shutdown().wait().await;
         assert!(tasks.drain(Duration::from_secs(5)).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn wakeups_are_counted_by_name_and_outlast_the_task() {
+        let tasks = Tasks::new(Shutdown::new());
+        for times in [1, 2] {
+            tasks.spawn("yields", OnEnd::Contained, async move {
+                for _ in 0..times {
+                    tokio::task::yield_now().await;
+                }
+                Ok::<(), String>(())
+            });
+        }
+        assert!(tasks.drain(Duration::from_secs(5)).await.is_empty());
+        assert_eq!(tasks.wakeups(), [("yields", 2 + 3)]);
     }
 
     #[tokio::test]

@@ -1,5 +1,8 @@
 //! Paths that are no resources: discovery, OpenAPI, health, version.
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use irori_http::Response;
 use serde_json::{Value, json};
@@ -108,6 +111,16 @@ async fn metrics(server: &Server) -> Answered<String> {
     out += "# TYPE apiserver_storage_revision gauge\n";
     out += &format!("apiserver_storage_revision {}\n", server.store.current().await?.0);
     out += "# TYPE apiserver_storage_objects gauge\n";
+    let mut running: BTreeMap<&str, u64> = BTreeMap::new();
+    server.tasks.list().iter().for_each(|task| *running.entry(task.name).or_default() += 1);
+    out += "# TYPE irori_tasks_running gauge\n";
+    running.iter().for_each(|(name, count)| out += &format!("irori_tasks_running{{task=\"{name}\"}} {count}\n"));
+    out += "# TYPE irori_task_wakeups_total counter\n";
+    server
+        .tasks
+        .wakeups()
+        .iter()
+        .for_each(|(name, count)| out += &format!("irori_task_wakeups_total{{task=\"{name}\"}} {count}\n"));
     let mut prefixes: Vec<&str> =
         server.tables.rows.values().filter_map(|r| r.storage.as_ref()).map(|s| s.prefix.as_str()).collect();
     prefixes.sort_unstable();
