@@ -3,17 +3,10 @@ use std::{os::unix::process::CommandExt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::setup::{self, TO_RUN, TO_TEST};
+use xtask::setup::{self, TO_RUN, TO_TEST, cargo};
 
 const NEXTEST_VERSION: &str = "0.9.143";
 const DENY_VERSION: &str = "0.20.2";
-
-/// cargo in the workspace.
-pub fn cargo(root: &Path) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root);
-    cargo
-}
 
 /// Everything from a clean clone to a running home.
 pub fn up(root: &Path, home: &Path, rest: &[String]) -> Result<()> {
@@ -53,4 +46,11 @@ pub fn deny(root: &Path) -> Result<()> {
     let deny = setup::cargo_tool(root, "cargo-deny", DENY_VERSION)?;
     // The advisory database cannot be reached everywhere; bans, licences and sources need the lock file and the packages alone.
     setup::run(Command::new(deny).current_dir(root).args(["--locked", "check", "bans", "licenses", "sources"]))
+}
+
+/// The package `irori-benches`: apart from this one, so that `up` and `test` need not wait until it is built.
+pub fn benches(root: &Path, command: &str, arguments: &[String]) -> Result<()> {
+    let mut run = cargo(root);
+    run.args(["run", "--quiet", "--package", "irori-benches", "--", command]).args(arguments);
+    Err(run.exec().into())
 }

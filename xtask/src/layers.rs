@@ -99,7 +99,7 @@ fn may_import(room: &Room, target: &Room, for_tests: bool) -> bool {
     match (room.wing.as_str(), target.wing.as_str()) {
         ("irori", wing) => wing != "tests" || for_tests,
         ("tests", wing) => wing == "tests" || wing == "base" || (wing == "engine" && target.name == "store"),
-        ("xtask", wing) => wing == "base" || wing == "tests" || (wing == "engine" && target.name == "store"),
+        ("benches", wing) => matches!(wing, "base" | "tests" | "xtask") || (wing == "engine" && target.name == "store"),
         ("base", "base") => base_may_import(&room.name).contains(&target.name.as_str()),
         ("engine" | "platform", "base") => BASE.contains(&target.name.as_str()),
         ("engine", "engine") if !for_tests => room.name == "apiserver" && target.name == "store",
@@ -134,7 +134,7 @@ fn check_source(root: &Path, room: &Room, source: &Path, broken: &mut Vec<String
     if lines > FILE_LINES_MAX && !is_test && !stem.contains("table") {
         broken.push(format!("{shown}: {lines} lines; split it by stage before {FILE_LINES_MAX}"));
     }
-    if room.wing == "xtask" || room.name == "runtime" || is_test {
+    if matches!(room.wing.as_str(), "xtask" | "benches") || room.name == "runtime" || is_test {
         return Ok(());
     }
     // What stands below `#[cfg(test)]` at the left margin is a test.

@@ -1,10 +1,7 @@
 //! The commands people type: `cargo xtask --help` lists them.
-mod bench;
 mod bootstrap;
 mod commands;
-mod crash;
 mod layers;
-mod setup;
 mod tables;
 
 use std::{
@@ -58,10 +55,18 @@ enum Command {
         from: PathBuf,
     },
     /// Cuts the power and kills irori under 16 writers, checks that no acknowledged write is lost, and records the run in benches/runs.
-    Crash(crash::Crash),
+    #[command(disable_help_flag = true)]
+    Crash(Passed),
     /// Measures irori and records the run in benches/runs (benches/README.md says what each bench is).
-    #[command(subcommand)]
-    Bench(bench::Bench),
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
+}
+
+/// What the package `irori-benches` reads: `--help` there says more.
+#[derive(clap::Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -83,7 +88,7 @@ fn run() -> anyhow::Result<()> {
         Command::Deny => commands::deny(root),
         Command::Tables { from, to } => tables::write(&from, &to),
         Command::Bootstrap { from } => bootstrap::run(root, &from),
-        Command::Crash(crash) => crash::run(root, &crash),
-        Command::Bench(bench) => bench::run(root, bench),
+        Command::Crash(passed) => commands::benches(root, "crash", &passed.arguments),
+        Command::Bench(passed) => commands::benches(root, "bench", &passed.arguments),
     }
 }

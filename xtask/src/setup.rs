@@ -7,6 +7,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// cargo in the workspace.
+pub fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
+}
+
 /// A program, the package that brings it, and why it is needed.
 pub struct Need {
     pub program: &'static str,

@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{commands::cargo, setup};
+use xtask::setup::{self, cargo};
 
 pub struct Ground {
     pub root: PathBuf,

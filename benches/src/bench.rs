@@ -26,7 +26,7 @@ use std::{
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::setup;
+use xtask::setup;
 
 #[derive(Subcommand)]
 pub enum Bench {

@@ -13,7 +13,7 @@ use super::{
     wants::{self, Want},
     wrk::Target,
 };
-use crate::setup;
+use xtask::setup;
 
 const OBJECTS: u64 = 10_000;
 /// Every fsync and fdatasync ends 20 ms later.

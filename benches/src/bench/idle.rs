@@ -44,6 +44,7 @@ fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, re
     control::pause(SETTLE)?;
 
     let irori = home.pid()?;
+    let tasks = task_wakeups(&home)?;
     let before = Look::take(&home, irori);
     record.note("processes", &before.counts());
     let mut peak_kb = 0;
@@ -54,6 +55,13 @@ fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, re
     }
     let after = Look::take(&home, irori);
     report(record, &before, &after, started.elapsed());
+    for (task, count) in task_wakeups(&home)? {
+        let woken = count - tasks.get(&task).copied().unwrap_or_default();
+        if woken > 0 {
+            let a_minute = woken as f64 * 60.0 / started.elapsed().as_secs_f64();
+            record.note("wakeups of a task of irori", &format!("{task}: {woken}, {a_minute:.2} a minute"));
+        }
+    }
     record.note("irori, highest RSS seen", &format!("{:.1} MB", mb(peak_kb * 1024)));
     if !capped.is_zero() {
         under_cap(record, &home, &group, irori, capped)?;
@@ -87,6 +95,14 @@ fn questions(home: &Home, kubectl: &Path) -> Result<()> {
         anyhow::ensure!(out.status.success(), "kubectl {}: {}", words.join(" "), said.trim());
     }
     Ok(())
+}
+
+/// How often each task of irori was woken so far: its own metrics say. Timers and watches that nobody named would show as wakeups of a
+/// thread that no task explains.
+fn task_wakeups(home: &Home) -> Result<BTreeMap<String, u64>> {
+    let metrics = String::from_utf8(home.api()?.get_as("/metrics", "text/plain")?).context("read the metrics")?;
+    let of_tasks = metrics.lines().filter_map(|line| line.strip_prefix("irori_task_wakeups_total{task=\"")?.split_once("\"} "));
+    Ok(of_tasks.filter_map(|(task, count)| Some((task.to_owned(), count.parse().ok()?))).collect())
 }
 
 /// Everything at one moment.

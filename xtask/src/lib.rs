@@ -1,0 +1,2 @@
+//! What the commands people type share with the benches: setting the machine up, and starting programs.
+pub mod setup;
