@@ -14,6 +14,8 @@ use std::{
 
 pub mod campaign;
 mod content;
+pub mod damage;
+pub mod linear;
 
 pub use content::Dice;
 use content::{Change, Content, NameChange};
@@ -25,6 +27,9 @@ use crate::disk::{Disk, DiskFile};
 pub struct Faults {
     /// `sync_data` and `sync_dir` return without making anything durable: a lying disk, the negative control of crash tests.
     pub sync_does_nothing: bool,
+    /// `sync_data` returns before its work is done: that happens at the next one of the same file. A store on it acknowledges before it
+    /// syncs, the second negative control.
+    pub sync_is_late: bool,
     /// Bytes of all files together; a write above that fails with ENOSPC after writing what fits. `None` is no limit.
     pub capacity_bytes: Option<u64>,
     /// So many of the next `sync_data` calls fail with EIO and lose what they should have made durable.
@@ -136,7 +141,7 @@ impl SimDisk {
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut inner = self.inner();
         let id = inner.fresh_id();
-        inner.files.insert(id, Content { now: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+        inner.files.insert(id, Content::durable(bytes));
         inner.names.insert(name.to_owned(), id);
         inner.durable_names.insert(name.to_owned(), id);
     }
@@ -192,7 +197,7 @@ impl Inner {
             for change in &content.unsynced {
                 change.apply_partly(&mut bytes, &mut dice);
             }
-            files.insert(*id, Content { now: bytes.clone(), durable: bytes, unsynced: Vec::new() });
+            files.insert(*id, Content::durable(bytes));
         }
         let inner = Inner { files, names: names.clone(), durable_names: names, next_file: self.next_file, ..Inner::default() };
         inner.into()
@@ -328,12 +333,15 @@ impl DiskFile for SimFile {
             inner.faults.fail_syncs -= 1;
         }
         if !inner.faults.sync_does_nothing {
+            let is_late = inner.faults.sync_is_late;
             let content = inner.files.get_mut(&self.id).expect("files are never dropped");
-            for change in std::mem::take(&mut content.unsynced) {
+            let due = if is_late { content.promised } else { content.unsynced.len() };
+            for change in content.unsynced.drain(..due) {
                 if !fails {
                     change.apply(&mut content.durable);
                 }
             }
+            content.promised = content.unsynced.len();
         }
         if fails { Err(io::Error::other("simulated EIO")) } else { Ok(()) }
     }

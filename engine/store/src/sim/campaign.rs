@@ -12,7 +12,10 @@ use std::{
 use futures::future::join_all;
 use irori_runtime::{Shutdown, Tasks};
 
-use super::{Dice, SimDisk};
+use super::{
+    Dice, SimDisk,
+    linear::{Faulty, Planted},
+};
 use crate::{
     contract::*,
     embedded::{EmbeddedStore, Settings},
@@ -32,6 +35,21 @@ pub enum End {
     PowerCut,
     /// What was written is there, synced or not.
     Kill,
+}
+
+/// A negative control: what is broken on purpose, and has to be reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The disk's syncs do nothing.
+    NoSync,
+    /// Commits are acknowledged before they are synced.
+    AcknowledgedEarly,
+    /// The follower's watch leaves events out.
+    DroppedEvent,
+}
+
+impl Control {
+    pub const ALL: [Self; 3] = [Self::NoSync, Self::AcknowledgedEarly, Self::DroppedEvent];
 }
 
 /// What came of it.
@@ -165,7 +183,7 @@ struct Follower {
 
 impl Follower {
     /// Takes in events until `upto` is seen or the watch ends.
-    async fn follow(&mut self, store: &EmbeddedStore, upto: Revision) -> Result<(), String> {
+    async fn follow(&mut self, store: &dyn Store, upto: Revision) -> Result<(), String> {
         let mut watch = match store.watch("w/", self.after).await {
             Ok(watch) => watch,
             Err(StoreError::Compacted { .. }) => return self.start_again(store).await,
@@ -200,7 +218,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn start_again(&mut self, store: &EmbeddedStore) -> Result<(), String> {
+    async fn start_again(&mut self, store: &dyn Store) -> Result<(), String> {
         let page = store.range(Range { prefix: "w/".into(), ..Range::default() }).await.map_err(|e| e.to_string())?;
         self.after = page.revision;
         self.state =
@@ -209,14 +227,14 @@ impl Follower {
     }
 }
 
-/// Runs cycles of writing and crashing on one store. With `lying` the disk's syncs do nothing: the negative control.
-pub async fn run(cycles: u64, end: End, lying: bool) -> Report {
+/// Runs cycles of writing and crashing on one store. Chance repeats itself from `seed`.
+pub async fn run(cycles: u64, end: End, control: Option<Control>, seed: u64) -> Report {
     let known = Mutex::new(Known::default());
     let mut follower = Follower { after: Revision(0), state: BTreeMap::new() };
     let mut disk = SimDisk::new();
     // The last life only checks.
     for cycle in 0..=cycles {
-        let mut dice = Dice(cycle * 1_000 + u64::from(end == End::Kill));
+        let mut dice = Dice(seed.wrapping_mul(1 << 32) + cycle * 1_000 + u64::from(end == End::Kill));
         let tasks = Tasks::new(Shutdown::new());
         let store = match EmbeddedStore::open(settings_of(&disk, &mut dice), &tasks) {
             Ok(store) => store,
@@ -225,18 +243,21 @@ pub async fn run(cycles: u64, end: End, lying: bool) -> Report {
                 break;
             }
         };
-        check_after_crash(&store, &known, &mut follower, cycle).await;
+        let planted = (control == Some(Control::DroppedEvent)).then_some(Planted::DroppedEvent);
+        let watched = Faulty::new(store.clone(), planted, dice.roll());
+        check_after_crash(&watched, &known, &mut follower, cycle).await;
         if cycle == cycles {
             break;
         }
         disk.set_faults(|faults| {
-            faults.sync_does_nothing = lying;
+            faults.sync_does_nothing = control == Some(Control::NoSync);
+            faults.sync_is_late = control == Some(Control::AcknowledgedEarly);
             // The power goes at a call to the disk, wherever that may be: before a sync, within a rotation, between rename and sync.
             faults.power_fails_after = Some(20 + dice.below(400) as u64);
         });
         let syncs = disk.counts().syncs;
-        live(&store, &known, &mut follower, cycle, &mut dice).await;
-        drop(store);
+        live(&store, &watched, &known, &mut follower, cycle, &mut dice).await;
+        drop((store, watched));
         let mut known = lock(&known);
         known.report.crashes += 1;
         known.report.syncs += disk.counts().syncs - syncs;
@@ -248,14 +269,21 @@ pub async fn run(cycles: u64, end: End, lying: bool) -> Report {
 }
 
 /// All writers and a follower, until the store fails.
-async fn live(store: &EmbeddedStore, known: &Mutex<Known>, follower: &mut Follower, cycle: u64, dice: &mut Dice) {
+async fn live(
+    store: &EmbeddedStore,
+    watched: &dyn Store,
+    known: &Mutex<Known>,
+    follower: &mut Follower,
+    cycle: u64,
+    dice: &mut Dice,
+) {
     let current = store.current().await.expect("reads never fail");
     let upto = Revision(current.0 + dice.below(60) as u64);
     let writing = join_all((0..WRITERS).map(|writer| write_until_the_end(store, known, writer, Dice(dice.roll()))));
     tokio::pin!(writing);
     // The follower reads along while the store lives; what it was told has to hold afterwards.
     tokio::select! {
-        followed = follower.follow(store, upto) => if let Err(breach) = followed {
+        followed = follower.follow(watched, upto) => if let Err(breach) = followed {
             lock(known).breach(format!("cycle {cycle}: {breach}"));
         },
         // The power may go before that revision is reached.
@@ -264,7 +292,7 @@ async fn live(store: &EmbeddedStore, known: &Mutex<Known>, follower: &mut Follow
     writing.await;
 }
 
-async fn check_after_crash(store: &EmbeddedStore, known: &Mutex<Known>, follower: &mut Follower, cycle: u64) {
+async fn check_after_crash(store: &dyn Store, known: &Mutex<Known>, follower: &mut Follower, cycle: u64) {
     let page = store.range(Range { prefix: "w/".into(), ..Range::default() }).await.expect("reads never fail");
     let found: BTreeMap<&str, &Entry> = page.entries.iter().map(|entry| (&*entry.key, entry)).collect();
     let followed = tokio::time::timeout(FOLLOW_MAX, follower.follow(store, page.revision)).await;

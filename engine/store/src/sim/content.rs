@@ -10,6 +10,15 @@ pub struct Content {
     /// What would survive.
     pub durable: Vec<u8>,
     pub unsynced: Vec<Change>,
+    /// So many of them were said to be synced.
+    pub promised: usize,
+}
+
+impl Content {
+    /// Bytes that are all synced.
+    pub fn durable(bytes: Vec<u8>) -> Self {
+        Self { now: bytes.clone(), durable: bytes, unsynced: Vec::new(), promised: 0 }
+    }
 }
 
 #[derive(Clone)]

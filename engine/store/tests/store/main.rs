@@ -5,4 +5,5 @@ mod crash;
 mod disk;
 mod embedded;
 mod faults;
+mod linear;
 mod words;
