@@ -29,7 +29,7 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
     }
     setup::ensure(&TO_RUN)?;
     setup::ensure(&TO_TEST)?;
-    let kubectl = setup::kubectl(root)?;
+    let (kubectl, etcd) = (setup::kubectl(root)?, setup::etcd(root)?);
     let nextest = setup::cargo_tool(root, "cargo-nextest", NEXTEST_VERSION)?;
     // Whole-binary tests start the binary itself.
     setup::run(cargo(root).args(["build", "--package", "irori"]))?;
@@ -38,7 +38,8 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
     if rest.is_empty() {
         tests.arg("--workspace");
     }
-    tests.args(rest).env("IRORI_TEST_BINARY", root.join("target/debug/irori")).env("IRORI_TEST_KUBECTL", kubectl);
+    tests.args(rest).env("IRORI_TEST_BINARY", root.join("target/debug/irori"));
+    tests.env("IRORI_TEST_KUBECTL", kubectl).env("IRORI_TEST_ETCD", etcd);
     setup::run(&mut tests)
 }
 

@@ -37,7 +37,7 @@ pub const TO_TEST: [Need; 5] = [
     Need { program: "python3", package: "python3", why: "replaying recorded exchanges" },
     Need { program: "openssl", package: "openssl", why: "looking at certificates as strangers do" },
     Need { program: "mkfs.ext4", package: "e2fsprogs", why: "a disk that fills up" },
-    Need { program: "dpkg-deb", package: "dpkg", why: "unpacking kubectl" },
+    Need { program: "dpkg-deb", package: "dpkg", why: "unpacking kubectl and etcd" },
 ];
 
 /// What the benches need besides.
@@ -107,14 +107,25 @@ pub fn is_root() -> bool {
     })
 }
 
-/// kubectl 1.32 or newer in `target/tools`: Debian 13's, from a package source of its own that leaves the system's sources alone.
+/// kubectl 1.32 or newer in `target/tools`.
 pub fn kubectl(root: &Path) -> Result<PathBuf> {
+    from_debian_13(root, "kubectl", "kubectl")
+}
+
+/// etcd 3.5 in `target/tools`, with etcdctl beside it: the reference for the store on etcd.
+pub fn etcd(root: &Path) -> Result<PathBuf> {
+    from_debian_13(root, "etcd-client", "etcdctl")?;
+    from_debian_13(root, "etcd-server", "etcd")
+}
+
+/// A program of Debian 13 in `target/tools`, from a package source of its own that leaves the system's sources alone.
+fn from_debian_13(root: &Path, package: &str, program: &str) -> Result<PathBuf> {
     let tools = root.join("target/tools");
-    let kubectl = tools.join("usr/bin/kubectl");
-    if kubectl.is_file() {
-        return Ok(kubectl);
+    let file = tools.join("usr/bin").join(program);
+    if file.is_file() {
+        return Ok(file);
     }
-    println!("fetching kubectl from Debian 13");
+    println!("fetching {program} from Debian 13");
     let apt = tools.join("apt");
     for folder in ["lists/partial", "cache/archives/partial", "sources"] {
         fs::create_dir_all(apt.join(folder)).with_context(|| format!("make `{}`", apt.join(folder).display()))?;
@@ -135,16 +146,16 @@ pub fn kubectl(root: &Path) -> Result<PathBuf> {
         run(Command::new("apt-get").current_dir(&tools).args(options).args(["-q"]).args(command))
     };
     own(&["update"])?;
-    // Whatever else calls itself kubectl on this machine: this one.
-    own(&["download", "kubectl/trixie"])?;
-    let package = fs::read_dir(&tools)?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "deb"));
-    let package = package.context("apt-get downloaded no package")?;
-    run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&tools))?;
-    fs::remove_file(package)?;
-    if !kubectl.is_file() {
-        bail!("the package kubectl of Debian 13 does not hold usr/bin/kubectl");
+    // Whatever else calls itself so on this machine: this one.
+    own(&["download", &format!("{package}/trixie")])?;
+    let downloaded = fs::read_dir(&tools)?.flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "deb"));
+    let downloaded = downloaded.context("apt-get downloaded no package")?;
+    run(Command::new("dpkg-deb").arg("-x").arg(&downloaded).arg(&tools))?;
+    fs::remove_file(downloaded)?;
+    if !file.is_file() {
+        bail!("the package {package} of Debian 13 does not hold usr/bin/{program}");
     }
-    Ok(kubectl)
+    Ok(file)
 }
 
 /// The mirror that this machine takes Debian from; elsewhere Debian's own.
