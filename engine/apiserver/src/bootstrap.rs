@@ -1,7 +1,7 @@
 //! The objects that every cluster starts with: namespaces, RBAC, priority classes, flow control, API services, service ranges.
 //!
-//! What is missing is written in one commit at each start, so that the first start is one write to the disk and a newer
-//! version brings its new objects. What is there stays as it is.
+//! What is missing is written in one commit at each start (or in as few as the store's limits allow), so that the first start is one
+//! write to the disk and a newer version brings its new objects. What is there stays as it is.
 use std::collections::HashSet;
 
 use irori_api::row::{Row, Tables};
@@ -42,13 +42,27 @@ pub async fn ensure(settings: &Settings, store: &dyn Store, tables: &Tables, clo
         if writes.is_empty() {
             return Ok(());
         }
-        match store.commit(writes, Durability::Synced).await {
-            Ok(_) => return Ok(()),
+        match commit(store, writes).await {
+            Ok(()) => return Ok(()),
             Err(StoreError::Conflict { .. }) => {} // another server of the same store was quicker
             Err(source) => return Err(source.into()),
         }
     }
     Err(Refusal::internal("bootstrap objects keep changing under our hands"))
+}
+
+async fn commit(store: &dyn Store, mut writes: Vec<Write>) -> Result<(), StoreError> {
+    let limits = store.limits();
+    while !writes.is_empty() {
+        let mut bytes = 0;
+        let fits = writes.iter().take(limits.commit_writes_max).take_while(|write| {
+            bytes += write.key.len() + write.value.as_ref().map_or(0, |value| value.len());
+            bytes <= limits.commit_bytes_max
+        });
+        let rest = writes.split_off(fits.count().max(1));
+        store.commit(std::mem::replace(&mut writes, rest), Durability::Synced).await?;
+    }
+    Ok(())
 }
 
 fn objects<'a>(settings: &Settings, tables: &'a Tables, clock: &Clock) -> Answered<Vec<(&'a Row, Value)>> {

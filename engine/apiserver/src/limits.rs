@@ -52,3 +52,5 @@ pub const TOKEN_LIFE_S_MIN: i64 = 600;
 pub const TOKEN_LIFE_S_MAX: i64 = 1 << 32;
 /// How long a request may wait for the authoriser to see what this server itself has just committed.
 pub const INDEX_WAIT: Duration = Duration::from_secs(2);
+/// Before what follows the store looks again for a store that cannot be reached.
+pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);

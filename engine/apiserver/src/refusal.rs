@@ -153,6 +153,13 @@ impl From<StoreError> for Refusal {
             StoreError::Future { asked, current } => Self::too_new(asked.0, current.0),
             StoreError::Full => Self::new(507, "InsufficientStorage", "the store is read-only: no space left on its disk"),
             StoreError::Stopped { reason } => Self::unavailable(format!("the store has stopped: {reason}")),
+            StoreError::Unavailable { reason } => Self::unavailable(format!("the store cannot be reached: {reason}")),
+            // As kube-apiserver has it: the client may not take it for a failure, so that nothing says "try again".
+            StoreError::Unknown { .. } => Self::new(
+                504,
+                "Timeout",
+                "Timeout: request did not complete within requested timeout - context deadline exceeded",
+            ),
             StoreError::Limit { reason } => Self::too_large(format!("the store refuses the object: {reason}")),
             StoreError::Conflict { key, .. } => Self::internal(format!("unexpected conflict on {key}")),
         }

@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::limits::Limits;
+
 /// A point in the order of commits. 0 is before everything; the first commit of a fresh store is above 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
@@ -92,6 +94,13 @@ pub enum StoreError {
     /// No space left: reads go on, writes are refused until there is.
     #[error("store is read-only: no space left on the disk")]
     Full,
+    /// The store cannot be reached, or not in time. Nothing was written.
+    #[error("store cannot be reached: {reason}")]
+    Unavailable { reason: String },
+    /// The commit was sent, and the store did not say what became of it: it may have happened, may happen yet, or never. Whoever needs
+    /// to know has to read.
+    #[error("store did not say whether the change was made: {reason}")]
+    Unknown { reason: String },
     /// Writing failed in a way that must not be retried; the process has to restart.
     #[error("store stopped writing: {reason}")]
     Stopped { reason: String },
@@ -123,15 +132,20 @@ pub trait Watch: Send {
     fn progress(&self) -> Revision;
 }
 
-/// Keys, values, revisions. All reads are linearizable unless `at` says otherwise.
+/// Keys, values, revisions. All reads are linearizable unless `at` says otherwise. Any call may fail with `Stopped`, and where the store is
+/// elsewhere with `Unavailable`.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// How large a commit may be.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
     /// Errors: `Compacted`, `Future`.
     async fn range(&self, range: Range) -> Result<Page, StoreError>;
     /// How many keys lie below the prefix now.
     async fn count(&self, prefix: &str) -> Result<u64, StoreError>;
-    /// Carries out all writes or none; returns the revision they got. Errors: `Conflict`, `Full`, `Stopped`, `Limit`.
+    /// Carries out all writes or none; returns the revision they got. Errors: `Conflict`, `Full`, `Stopped`, `Limit`, `Unknown`.
     async fn commit(&self, writes: Vec<Write>, durability: Durability) -> Result<Revision, StoreError>;
     /// Events below the prefix after `after` (exclusive). Errors: `Compacted`, `Future`.
     async fn watch(&self, prefix: &str, after: Revision) -> Result<Box<dyn Watch>, StoreError>;

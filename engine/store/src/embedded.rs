@@ -2,10 +2,10 @@
 mod appender;
 mod cursor;
 mod housekeeping;
-mod hub;
+pub(crate) mod hub;
 mod intake;
 mod past;
-mod queues;
+pub(crate) mod queues;
 mod writer;
 
 use std::{
@@ -26,7 +26,7 @@ use self::{
     cursor::Cursor,
     housekeeping::{End, supervise},
     hub::Hub,
-    intake::{Intake, check_limits},
+    intake::Intake,
     past::compacted,
     writer::Writer,
 };
@@ -258,7 +258,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn commit(&self, writes: Vec<Write>, durability: Durability) -> Result<Revision, StoreError> {
-        let kib = (check_limits(&writes)? >> 10) as u32 + 1;
+        let kib = (self.limits().check(&writes)? >> 10) as u32 + 1;
         let room = self.room.clone().acquire_many_owned(kib.min(self.waiting_kib_max)).await.expect("never closed");
         let answer = self.shared.intake.offer(writes, durability, room)?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Stopped { reason: "the writer is gone".to_owned() }))

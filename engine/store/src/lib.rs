@@ -1,7 +1,8 @@
 //! Where a home lives: keys, values, revisions, watch. Opaque bytes in, opaque bytes out.
 //!
-//! What it is: the contract of a store (`Store`, `Watch`) and the embedded store that keeps it on one machine's disk.
-//! What it is not: it knows nothing about HTTP, users, kinds or JSON, and it has no network.
+//! What it is: the contract of a store (`Store`, `Watch`) the embedded store that keeps it on one machine's disk, and the
+//! store on etcd (module `etcd`) that several servers share.
+//! What it is not: it knows nothing about HTTP, users, kinds or JSON; the embedded store has no network.
 //!
 //! Flow: `commit` -> checked against the newest state (commits still on their way to the disk included) and given a revision
 //! -> joins the waiting batch -> the writer thread writes the batch as one frame, one fdatasync -> published: the state is
@@ -26,11 +27,15 @@
 mod contract;
 pub mod disk;
 mod embedded;
+mod etcd;
 pub mod ledger;
+mod limits;
 mod log;
 pub mod sim;
 mod state;
 
 pub use contract::*;
 pub use embedded::{EmbeddedStore, Settings, Stats};
+pub use etcd::{EtcdError, EtcdSettings, EtcdStore, Login};
+pub use limits::Limits;
 pub use log::OpenError;

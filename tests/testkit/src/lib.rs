@@ -6,6 +6,7 @@
 //! Invariant: nothing listens outside loopback and the namespaces made here. Limits: every wait has a deadline, and says at it what was seen.
 pub mod api;
 pub mod client;
+pub mod etcd;
 mod home;
 mod image;
 pub mod kills;
@@ -14,6 +15,7 @@ mod neighbour;
 mod pods;
 
 pub use api::Api;
+pub use etcd::Etcd;
 pub use home::{Home, Options};
 pub use image::BOX;
 pub use machine::{Machine, Said};

@@ -41,8 +41,14 @@ pub async fn follow(
                 let mut watch = match store.watch(prefix, at).await {
                     Ok(watch) => watch,
                     Err(StoreError::Compacted { .. }) => {
-                        at = load(store.as_ref(), prefix, &apply).await?;
+                        at = reload(store.as_ref(), prefix, &apply).await?;
                         sender.send_replace(at.0);
+                        continue;
+                    }
+                    // It is elsewhere, and comes back.
+                    Err(StoreError::Unavailable { reason }) => {
+                        tracing::warn!("follow `{prefix}`: the store cannot be reached: {reason}");
+                        tokio::time::sleep(crate::limits::FOLLOW_AGAIN).await;
                         continue;
                     }
                     Err(source) => return Err(source),
@@ -65,7 +71,7 @@ pub async fn follow(
                         }
                         Err(WatchEnd::Closed) => return Ok(()),
                         Err(WatchEnd::Lagged | WatchEnd::Compacted) => {
-                            at = load(store.as_ref(), prefix, &apply).await?;
+                            at = reload(store.as_ref(), prefix, &apply).await?;
                             sender.send_replace(at.0);
                             break;
                         }
@@ -76,6 +82,16 @@ pub async fn follow(
         shutdown.guard(following).await.unwrap_or(Ok(()))
     });
     Ok(Progress(receiver))
+}
+
+/// Loads anew, for as long as it takes to reach the store.
+async fn reload(store: &dyn Store, prefix: &str, apply: &impl Fn(bool, Vec<Change>)) -> Result<Revision, StoreError> {
+    loop {
+        match load(store, prefix, apply).await {
+            Err(StoreError::Unavailable { .. }) => tokio::time::sleep(crate::limits::FOLLOW_AGAIN).await,
+            done => return done,
+        }
+    }
 }
 
 async fn load(store: &dyn Store, prefix: &str, apply: &impl Fn(bool, Vec<Change>)) -> Result<Revision, StoreError> {

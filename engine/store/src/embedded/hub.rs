@@ -102,6 +102,24 @@ impl Hub {
         Ok(Attached::Live(events, inner.watchers.add(prefix)))
     }
 
+    /// Events were missed: all watches end as `Compacted`, and the ring begins anew.
+    pub fn restart(&self, state: State) {
+        let revision = state.revision;
+        let mut inner = self.inner();
+        *self.state.write().expect("no holder of this lock panics") = Arc::new(state);
+        inner.watchers.end(&WatchEnd::Compacted);
+        inner.ring.clear();
+        inner.ring_bytes = 0;
+        inner.ring_after = revision;
+        drop(inner);
+        self.reached.send_replace(revision);
+    }
+
+    /// All events after this revision are in the ring.
+    pub fn held_after(&self) -> Revision {
+        self.inner().ring_after
+    }
+
     pub fn detach(&self, queue: &Arc<Queue>) {
         self.inner().watchers.remove(queue);
     }
@@ -141,7 +159,7 @@ impl Hub {
     pub fn close(&self) {
         let mut inner = self.inner();
         inner.closed = true;
-        inner.watchers.close();
+        inner.watchers.end(&WatchEnd::Closed);
         drop(inner);
         self.end();
     }

@@ -3,7 +3,6 @@
 //! A commit is checked against all commits before it, the ones on their way to the disk included. Its place in the order is fixed under
 //! one lock, and the batch that gathers while the writer syncs the one before is the next to be written.
 use std::{
-    collections::HashSet,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -16,11 +15,6 @@ use crate::{
     log::{WriteRecord, put_commit},
     state::State,
 };
-
-const KEY_BYTES_MAX: usize = 1_024;
-const VALUE_BYTES_MAX: usize = 4 << 20;
-const COMMIT_BYTES_MAX: usize = 16 << 20;
-const COMMIT_WRITES_MAX: usize = 10_000;
 
 pub type Answer = oneshot::Receiver<Result<Revision, StoreError>>;
 
@@ -234,34 +228,4 @@ impl Inner {
             state: self.head.clone(),
         }
     }
-}
-
-/// Checks a commit against the limits, and returns how many bytes it has.
-pub fn check_limits(writes: &[Write]) -> Result<usize, StoreError> {
-    let limit = |reason: String| Err(StoreError::Limit { reason });
-    if writes.is_empty() || writes.len() > COMMIT_WRITES_MAX {
-        return limit(format!("a commit has 1 to {COMMIT_WRITES_MAX} writes, not {}", writes.len()));
-    }
-    let mut keys = HashSet::with_capacity(writes.len());
-    let mut bytes = 0;
-    for Write { key, expect, value } in writes {
-        let value_bytes = value.as_ref().map_or(0, Bytes::len);
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return limit(format!("a key has 1 to {KEY_BYTES_MAX} bytes, not {}", key.len()));
-        }
-        if value_bytes > VALUE_BYTES_MAX {
-            return limit(format!("the value of `{key}` has {value_bytes} bytes, more than {VALUE_BYTES_MAX}"));
-        }
-        if value.is_none() && *expect == Expect::Absent {
-            return limit(format!("a deletion of `{key}` that expects nothing there"));
-        }
-        if !keys.insert(key) {
-            return limit(format!("`{key}` is written twice in one commit"));
-        }
-        bytes += key.len() + value_bytes;
-    }
-    if bytes > COMMIT_BYTES_MAX {
-        return limit(format!("a commit of {bytes} bytes, more than {COMMIT_BYTES_MAX}"));
-    }
-    Ok(bytes)
 }

@@ -138,10 +138,10 @@ impl Watchers {
     }
 
     /// Ends all watches.
-    pub fn close(&mut self) {
+    pub fn end(&mut self, end: &WatchEnd) {
         self.lengths.clear();
         for queue in self.by_prefix.drain().flat_map(|(_, same)| same) {
-            queue.end(WatchEnd::Closed);
+            queue.end(end.clone());
         }
     }
 }

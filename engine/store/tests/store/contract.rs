@@ -232,14 +232,20 @@ pub async fn of_many_writers_of_one_key_each_update_happens_once(store: &dyn Sto
 
 pub async fn what_is_outside_the_limits_is_refused(store: &dyn Store) {
     let long = "k".repeat(1_025);
+    let limits = store.limits();
+    assert!(
+        limits.commit_writes_max >= 128
+            && limits.value_bytes_max >= 1_500_000
+            && limits.commit_bytes_max >= limits.value_bytes_max
+    );
     let cases = [
         vec![],
         vec![create("", "v")],
         vec![create(&long, "v")],
-        vec![create("k/a", vec![b'x'; (4 << 20) + 1])],
+        vec![create("k/a", vec![b'x'; limits.value_bytes_max + 1])],
         vec![create("k/a", "v"), create("k/a", "w")],
-        (0..10_001).map(|n| create(&format!("k/{n}"), "v")).collect(),
-        (0..5).map(|n| create(&format!("k/{n}"), vec![b'x'; 4 << 20])).collect(),
+        (0..=limits.commit_writes_max).map(|n| create(&format!("k/{n}"), "v")).collect(),
+        (0..5).map(|n| create(&format!("k/{n}"), vec![b'x'; limits.commit_bytes_max / 5 + 1])).collect(),
         vec![Write { key: "k/a".into(), expect: Expect::Absent, value: None }],
     ];
     for writes in cases {
@@ -248,7 +254,10 @@ pub async fn what_is_outside_the_limits_is_refused(store: &dyn Store) {
         assert!(matches!(refused, Err(StoreError::Limit { .. })), "{count} writes: {refused:?}");
     }
     assert_eq!(soon(store.count("")).await.expect("count"), 0);
-    put(store, create(&long[1..], vec![b'x'; 4 << 20])).await;
+    put(store, create(&long[1..], vec![b'x'; limits.value_bytes_max])).await;
+    soon(store.commit((0..limits.commit_writes_max).map(|n| create(&format!("k/{n}"), "v")).collect(), Synced))
+        .await
+        .expect("commit");
 }
 
 pub async fn a_closed_store_refuses_everything_and_ends_its_watches(store: &dyn Store) {

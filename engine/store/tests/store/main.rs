@@ -4,6 +4,7 @@ mod corruption;
 mod crash;
 mod disk;
 mod embedded;
+mod etcd;
 mod faults;
 mod linear;
 mod words;

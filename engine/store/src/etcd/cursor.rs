@@ -1,0 +1,128 @@
+//! A watch of the store on etcd: from a watch of its own as long as it is behind the ring, then from its queue.
+use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
+
+use super::{
+    following::Shared,
+    stream::{Ended, Heard, Stream},
+};
+use crate::{
+    contract::{Event, Revision, Watch, WatchEnd},
+    embedded::{hub::Attached, queues::Queue},
+};
+
+/// Events handed out at a time, save that a commit is never split.
+const HANDED_MAX: usize = 1_024;
+/// How often a watch of the past is asked whether it has come to the present: etcd does not answer while it has not.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+pub struct Cursor {
+    shared: Arc<Shared>,
+    prefix: String,
+    /// All events up to here were handed out, or stand in the backlog.
+    seen: Revision,
+    backlog: VecDeque<Arc<Event>>,
+    /// `None` as long as it is behind the ring.
+    queue: Option<Arc<Queue>>,
+    /// A watch of etcd on what the ring does not have any more.
+    past: Option<Stream>,
+}
+
+impl Cursor {
+    pub fn new(shared: Arc<Shared>, prefix: &str, after: Revision) -> Self {
+        Self { shared, prefix: prefix.to_owned(), seen: after, backlog: VecDeque::new(), queue: None, past: None }
+    }
+
+    /// Takes its place among the watchers if the ring reaches back far enough; goes on in the past otherwise.
+    async fn catch_up(&mut self) -> Result<(), WatchEnd> {
+        if let Attached::Live(events, queue) = self.shared.hub.attach(&self.prefix, self.seen)? {
+            self.seen = events.last().map_or(self.seen, |last| last.revision);
+            self.backlog = events.into();
+            self.queue = Some(queue);
+            self.past = None;
+            return Ok(());
+        }
+        let heard = match &mut self.past {
+            None => {
+                let opened = Stream::open(&self.shared.client, &self.shared.keys, &self.prefix, self.seen).await;
+                self.past = Some(opened.map_err(ended)?);
+                return Ok(());
+            }
+            Some(past) => {
+                past.ask_progress();
+                match tokio::time::timeout(ASK_EVERY, past.next()).await {
+                    Ok(heard) => heard.map_err(ended)?,
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        match heard {
+            Heard::Events(events) => {
+                self.seen = events.last().map_or(self.seen, |last| last.revision);
+                self.backlog = events.into();
+            }
+            Heard::Progress(revision) => self.seen = self.seen.max(revision),
+        }
+        Ok(())
+    }
+
+    fn take_backlog(&mut self) -> Vec<Arc<Event>> {
+        let mut end = self.backlog.len().min(HANDED_MAX);
+        while end > 0 && self.backlog.get(end).is_some_and(|next| next.revision == self.backlog[end - 1].revision) {
+            end += 1;
+        }
+        self.backlog.drain(..end).collect()
+    }
+}
+
+fn ended(ended: Ended) -> WatchEnd {
+    match ended {
+        Ended::Compacted => WatchEnd::Compacted,
+        // The watcher may go on from what it saw last.
+        Ended::Broken(_) => WatchEnd::Lagged,
+        Ended::Closed => WatchEnd::Closed,
+    }
+}
+
+#[async_trait::async_trait]
+impl Watch for Cursor {
+    async fn next(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
+        loop {
+            if !self.backlog.is_empty() {
+                return Ok(self.take_backlog());
+            }
+            let Some(queue) = self.queue.clone() else {
+                self.catch_up().await?;
+                continue;
+            };
+            let mut events = poll_fn(|context| queue.poll(context)).await?;
+            // Another member, or a commit's answer, may have told of a revision before the shared watch came to it.
+            events.retain(|event| event.revision > self.seen);
+            if let Some(last) = events.last() {
+                self.seen = last.revision;
+                return Ok(events);
+            }
+        }
+    }
+
+    fn progress(&self) -> Revision {
+        if let Some(waiting) = self.backlog.front() {
+            return Revision(waiting.revision.0 - 1);
+        }
+        let Some(queue) = &self.queue else { return self.seen };
+        // Read before the queue is looked at: what is delivered up to here is in the queue or was handed out.
+        let reached = self.shared.hub.reached();
+        let seen_all = match queue.first() {
+            Some(waiting) => reached.min(Revision(waiting.revision.0 - 1)),
+            None => reached,
+        };
+        seen_all.max(self.seen)
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.queue {
+            self.shared.hub.detach(queue);
+        }
+    }
+}
