@@ -15,6 +15,7 @@ mod files;
 mod identity;
 mod rotating;
 mod sans;
+mod shared;
 pub mod tls;
 mod tokens;
 
@@ -24,4 +25,5 @@ pub use files::{read_secret, write_secret};
 pub use identity::{Identity, fingerprint};
 pub use rotating::Rotating;
 pub use sans::{Scope, SubjectName};
+pub use shared::{SharedKey, pack_tree, unpack_tree};
 pub use tokens::TokenKeys;
