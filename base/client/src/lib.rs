@@ -1,7 +1,8 @@
 //! The one way to reach a Kubernetes API: connections, informers, the one reconcile loop, events.
 //!
 //! What it is: `connect` (HTTPS) and `in_process` (a tower service) give a `kube::Client`; `Informers` keeps one live copy of a
-//! collection for all its readers; `Loop` runs a `Reconciler` over keys; `Recorder` writes Events.
+//! collection for all its readers; `Loop` runs a `Reconciler` over keys; `Recorder` writes Events; `Candidate`
+//! leads, or waits until it may.
 //! What it is not: it knows no kind in particular, makes no decision about objects, and opens no listener.
 //!
 //! Flow: list + watch -> decode once to `Arc` -> cache -> one coalescing `ChangeStream` per reader -> keys -> `Loop` -> `Reconciler`.
@@ -13,6 +14,7 @@
 //! an object that cannot be decoded is left out with a warning and never breaks its list.
 mod changes;
 mod connect;
+mod election;
 mod error;
 mod in_process;
 mod informer;
@@ -24,6 +26,7 @@ mod source;
 
 pub use changes::{Change, ChangeStream};
 pub use connect::{ConnectError, Identity, Remote, connect};
+pub use election::{Candidate, Timing};
 pub use error::{ApiError, ReconcileError};
 pub use in_process::in_process;
 pub use informer::{Informer, Informers, Watched};
