@@ -84,7 +84,8 @@ fn crashes(ground: &Ground, record: &mut Record, crash: &Crash, power_cuts: u32,
         judge.promise("damaged files", &report, &report.lies);
     }
     if kills > 0 {
-        let plan = Plan { cycles: kills, writers: WRITERS, seed: crash.seed, plant_loss: false, scratch: ground.scratch() };
+        let plan =
+            Plan { cycles: kills, writers: WRITERS, seed: crash.seed, plant_loss: false, scratch: ground.scratch(), words: &[] };
         let report = kills::run(&ground.irori, plan, &|said| println!("{said}"));
         judge.promise("kill -9 of `irori api`, 16 writers over https", &report, &report.breaches);
         let report = kills::run(&ground.irori, Plan { cycles: 3, plant_loss: true, ..plan }, &|_| {});

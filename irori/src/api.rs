@@ -6,12 +6,10 @@ use clap::Args;
 use irori_api::row::Tables;
 use irori_apiserver::{ApiServer, Settings};
 use irori_runtime::{OnEnd, SignedDuration};
-use irori_store::EmbeddedStore;
-use irori_trust::CaTree;
 use tokio::net::TcpListener;
 
 use crate::{
-    assemble::{self, server::api_tls},
+    assemble::{self, server::api_tls, storage::StoreAt},
     cli::{Done, Exit},
     data::DataDir,
 };
@@ -27,6 +25,8 @@ pub struct Api {
     /// A file with the bearer token of an administrator (group system:masters), in its first line.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: PathBuf,
+    #[command(flatten)]
+    pub store: StoreAt,
 }
 
 pub fn run(api: Api, clock_offset: SignedDuration) -> Done {
@@ -49,9 +49,8 @@ async fn serve(api: Api, token: String, clock_offset: SignedDuration) -> anyhow:
     let _held =
         data.hold()?.with_context(|| format!("another process holds `{}` (E04: docs/errors/E04.md)", data.root().display()))?;
     let context = assemble::Context::new(data, clock_offset)?;
-    let assemble::Context { data, clock, tasks, store_tasks, .. } = &context;
-    let trust = Arc::new(CaTree::open(&data.trust(), "home.arpa", clock)?);
-    let store = EmbeddedStore::open(irori_store::Settings::at(&data.store())?, store_tasks)?;
+    let assemble::Context { clock, tasks, .. } = &context;
+    let (store, trust) = api.store.open(&context, "home.arpa").await?;
     let listener = TcpListener::bind(api.listen).await.with_context(|| format!("bind API listener on {}", api.listen))?;
     let address = listener.local_addr()?;
     let settings = Settings { admin_token: Some(token), advertised: address.to_string(), ..Settings::default() };

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::{api, commands};
+use crate::{api, assemble::storage::StoreAt, commands};
 
 #[derive(Parser)]
 #[command(
@@ -79,6 +79,8 @@ pub struct Up {
     /// Return once the home is up and leave it running (as a systemd service where systemd runs).
     #[arg(long)]
     pub detach: bool,
+    #[command(flatten)]
+    pub store: StoreAt,
 }
 
 #[derive(Args, Clone)]
@@ -113,6 +115,8 @@ pub struct Server {
     /// Where the API listens, besides loopback: the address that nodes reach.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub store: StoreAt,
 }
 
 /// A part that runs apart from the server.

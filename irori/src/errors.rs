@@ -10,6 +10,13 @@ pub fn code(error: &anyhow::Error) -> Option<&'static str> {
         if cause.is::<irori_store::OpenError>() {
             return Some("E06");
         }
+        if let Some(etcd) = cause.downcast_ref::<irori_store::EtcdError>() {
+            return Some(match etcd {
+                irori_store::EtcdError::Unreachable { .. } => "E20",
+                irori_store::EtcdError::Version { .. } => "E21",
+                irori_store::EtcdError::WentBack { .. } => "E22",
+            });
+        }
         if cause.is::<irori_node::containerd::StartError>() {
             return Some("E07");
         }
@@ -33,6 +40,9 @@ mod tests {
         for number in 1..=9 {
             let page = pages.join(format!("E0{number}.md"));
             assert!(page.is_file(), "{} is missing", page.display());
+        }
+        for code in ["E20", "E21", "E22"] {
+            assert!(pages.join(format!("{code}.md")).is_file(), "{code} is missing");
         }
     }
 

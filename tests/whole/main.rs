@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod crash;
 mod disk_full;
+mod etcd;
 mod execs;
 mod garbage;
 mod killed;

@@ -54,3 +54,5 @@ pub const TOKEN_LIFE_S_MAX: i64 = 1 << 32;
 pub const INDEX_WAIT: Duration = Duration::from_secs(2);
 /// Before what follows the store looks again for a store that cannot be reached.
 pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
+/// How long a question for health waits for the store, as kube-apiserver waits for etcd.
+pub const HEALTH_WAIT: Duration = Duration::from_secs(2);

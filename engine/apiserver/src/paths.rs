@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     call::Call,
-    discovery,
+    discovery, limits,
     negotiate::Form,
     path,
     refusal::{Answered, Refusal},
@@ -55,7 +55,10 @@ const CHECKS: [&str; 3] = ["ping", "log", "store"];
 async fn check(server: &Server, name: &str) -> Option<Result<(), String>> {
     match name {
         "ping" | "log" => Some(Ok(())),
-        "store" | "etcd" => Some(server.store.current().await.map(|_| ()).map_err(|e| e.to_string())),
+        "store" | "etcd" => {
+            let asked = tokio::time::timeout(limits::HEALTH_WAIT, server.store.current()).await;
+            Some(asked.map_err(|late| late.to_string()).and_then(|said| said.map(|_| ()).map_err(|e| e.to_string())))
+        }
         "started" => Some(if server.ready.load(Ordering::Acquire) { Ok(()) } else { Err("not ready".to_owned()) }),
         "shutdown" => Some(if server.tasks.shutdown().started() { Err("shutting down".to_owned()) } else { Ok(()) }),
         _ => None,

@@ -1,5 +1,6 @@
 //! Objects that irori itself needs in the API: made at start where they are missing or differ.
 use anyhow::{Context as _, Result};
+use irori_client::ApiError;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
@@ -35,7 +36,12 @@ async fn one(client: &Client, object: &Value) -> Result<()> {
         None => Api::all_with(client.clone(), &resource),
     };
     match api.get_opt(name).await? {
-        None => drop(api.create(&PostParams::default(), &serde_json::from_value(object.clone())?).await?),
+        None => match api.create(&PostParams::default(), &serde_json::from_value(object.clone())?).await {
+            Ok(_) => {}
+            // Another server of the same home was quicker.
+            Err(source) if source.is_already_exists() => {}
+            Err(source) => return Err(source.into()),
+        },
         Some(live) if holds(&serde_json::to_value(&live)?, object) => {}
         Some(_) => drop(api.patch(name, &PatchParams::default(), &Patch::Merge(object)).await?),
     }

@@ -14,8 +14,14 @@ use serde_json::json;
 
 use super::{objects::ensure, ranges::Ranges};
 
-/// Service default/kubernetes, and the addresses where this server answers.
-pub async fn ensure_kubernetes(admin: &kube::Client, ranges: &Ranges, endpoints: &[SocketAddr]) -> Result<()> {
+/// Service default/kubernetes, and the addresses where this server answers: in a slice of its own (by the instance's name) beside others'.
+pub async fn ensure_kubernetes(
+    admin: &kube::Client,
+    ranges: &Ranges,
+    endpoints: &[SocketAddr],
+    among_others: Option<&str>,
+) -> Result<()> {
+    let slice = among_others.map_or_else(|| "kubernetes".to_owned(), |instance| format!("kubernetes-{instance}"));
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
     let port = endpoints.first().map_or(6443, SocketAddr::port);
     let service = json!({
@@ -31,7 +37,7 @@ pub async fn ensure_kubernetes(admin: &kube::Client, ranges: &Ranges, endpoints:
     if !ready.is_empty() {
         objects.push(json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "metadata": {"name": slice, "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
             "addressType": "IPv4", "endpoints": ready, "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
         }));
     }

@@ -4,12 +4,12 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::{Context as _, Result};
 use irori_api::row::Tables;
 use irori_apiserver::{ApiServer, Cidr, UserInfo};
-use irori_client::{Informers, in_process};
+use irori_client::{Candidate, Informers, Timing, in_process};
 use irori_controllers::Pool;
 use irori_home::Home;
 use irori_http::{Limits, serve};
-use irori_runtime::OnEnd;
-use irori_store::{EmbeddedStore, Store};
+use irori_runtime::{Clock, OnEnd, Tasks};
+use irori_store::Store;
 use irori_trust::{CaTree, Identity, Lifetime, Rotating, SubjectName, tls};
 use tokio::net::TcpListener;
 
@@ -18,6 +18,7 @@ use super::{
     objects::{INFORMER_USER, SYSTEM_NAMESPACE, ensure, own},
     ranges::Ranges,
     reachable::keep_cluster_dns,
+    storage::StoreAt,
 };
 
 /// Names inside the cluster end in this.
@@ -33,14 +34,25 @@ pub struct Server {
     tls: Arc<rustls::ServerConfig>,
     /// On loopback.
     pub address: SocketAddr,
+    /// Other servers may stand on the same store.
+    shared: bool,
+}
+
+/// What the leading parts stand on.
+#[derive(Clone)]
+struct Parts {
+    api: Arc<ApiServer>,
+    trust: Arc<CaTree>,
+    informers: Informers,
+    ranges: Ranges,
+    clock: Clock,
 }
 
 impl Server {
     /// Opens or makes the home's trust and store, and starts everything of a server.
-    pub async fn start(context: &Context, home: &Home) -> Result<Self> {
-        let Context { data, clock, tasks, store_tasks, .. } = context;
-        let trust = Arc::new(CaTree::open(&data.trust(), &home.domain, clock)?);
-        let store: Arc<dyn Store> = EmbeddedStore::open(irori_store::Settings::at(&data.store())?, store_tasks)?;
+    pub async fn start(context: &Context, home: &Home, at: &StoreAt) -> Result<Self> {
+        let Context { clock, tasks, .. } = context;
+        let (store, trust) = at.open(context, &home.domain).await?;
         let loopback = SocketAddr::from(([127, 0, 0, 1], home.network.api_port));
         let listener = TcpListener::bind(loopback).await.with_context(|| format!("bind API listener on {loopback}"))?;
         let address = listener.local_addr()?;
@@ -60,38 +72,68 @@ impl Server {
         let tls = api_tls(context, &trust, &more)?;
 
         let informers = Informers::new(in_process(api.in_process(UserInfo::new(INFORMER_USER, &[]))), tasks.clone());
-        let server = Self { context: context.clone(), store, api, trust, informers, ranges, tls, address };
+        let shared = at.is_shared();
+        let server = Self { context: context.clone(), store, api, trust, informers, ranges, tls, address, shared };
         server.listen_with(listener);
         ensure(&server.admin(), &own()).await?;
-        server.start_parts();
+        server.start_parts()?;
         Ok(server)
     }
 
     /// A client with all rights, in process: for what irori itself has to set up.
     pub fn admin(&self) -> kube::Client {
-        in_process(self.api.in_process(UserInfo::new("system:irori:setup", &["system:masters"])))
+        self.parts().admin()
     }
 
     /// A client that acts as a service account, in process.
     pub fn account(&self, namespace: &str, name: &str) -> kube::Client {
-        in_process(self.api.in_process(UserInfo::service_account(namespace, name)))
+        self.parts().account(namespace, name)
     }
 
-    fn start_parts(&self) {
-        let Context { clock, tasks, .. } = &self.context;
-        let pool = |(range, node_bits): (String, u8)| Some(Pool { cidr: range.parse().ok()?, node_bits });
-        let settings = irori_controllers::Settings {
-            root_ca_pem: self.trust.root_pem().to_owned(),
-            pod_pools: self.ranges.pods().into_iter().filter_map(pool).collect(),
-            ..irori_controllers::Settings::default()
+    /// The name of this server's instance, where others may be beside it.
+    pub fn among_others(&self) -> Option<&str> {
+        self.shared.then_some(self.context.instance.as_str())
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            api: self.api.clone(),
+            trust: self.trust.clone(),
+            informers: self.informers.clone(),
+            ranges: self.ranges,
+            clock: self.context.clock.clone(),
+        }
+    }
+
+    /// Starts parts that only one server of a home may run: at once where there is one server, otherwise whenever this one holds the Lease
+    /// of that name in kube-system.
+    pub fn lead(&self, name: &'static str, client: &kube::Client, start: impl Fn(&Tasks) + Send + 'static) -> Result<()> {
+        let Context { clock, tasks, instance, .. } = &self.context;
+        if !self.shared {
+            start(tasks);
+            return Ok(());
+        }
+        let candidate = Candidate {
+            client: client.clone(),
+            informers: self.informers.clone(),
+            namespace: "kube-system",
+            name,
+            identity: format!("{}_{instance}", super::node::name()?),
+            clock: clock.clone(),
+            timing: Timing::default(),
         };
-        irori_controllers::start(settings, |account| self.account("kube-system", account), &self.informers, clock, tasks);
-        let scheduler = in_process(self.api.in_process(UserInfo::new("system:kube-scheduler", &[])));
-        irori_scheduler::start(scheduler, &self.informers, clock, tasks);
-        let requesters = vec![format!("system:serviceaccount:{SYSTEM_NAMESPACE}:certs")];
-        let signer = self.account(SYSTEM_NAMESPACE, "signer");
-        keep_cluster_dns(self.admin(), self.ranges.cluster_dns(), &self.informers, tasks);
-        irori_certs::Signer::start(signer, &self.informers, self.trust.clone(), requesters, clock, tasks);
+        candidate.run(tasks, start);
+        Ok(())
+    }
+
+    fn start_parts(&self) -> Result<()> {
+        let user = |name: &str| in_process(self.api.in_process(UserInfo::new(name, &[])));
+        let parts = self.parts();
+        self.lead("kube-controller-manager", &user("system:kube-controller-manager"), move |tasks| {
+            parts.start_controllers(tasks)
+        })?;
+        let parts = self.parts();
+        self.lead("kube-scheduler", &user("system:kube-scheduler"), move |tasks| parts.start_scheduler(tasks))
     }
 
     /// Answers on one more address, with the same certificate.
@@ -122,6 +164,35 @@ impl Server {
             Lifetime(irori_runtime::SignedDuration::from_hours(24 * 365)),
         )?;
         self.write_kubeconfig("admin", &identity, &format!("https://{}", self.address))
+    }
+}
+
+impl Parts {
+    fn admin(&self) -> kube::Client {
+        in_process(self.api.in_process(UserInfo::new("system:irori:setup", &["system:masters"])))
+    }
+
+    fn account(&self, namespace: &str, name: &str) -> kube::Client {
+        in_process(self.api.in_process(UserInfo::service_account(namespace, name)))
+    }
+
+    fn start_controllers(&self, tasks: &Tasks) {
+        let pool = |(range, node_bits): (String, u8)| Some(Pool { cidr: range.parse().ok()?, node_bits });
+        let settings = irori_controllers::Settings {
+            root_ca_pem: self.trust.root_pem().to_owned(),
+            pod_pools: self.ranges.pods().into_iter().filter_map(pool).collect(),
+            ..irori_controllers::Settings::default()
+        };
+        irori_controllers::start(settings, |account| self.account("kube-system", account), &self.informers, &self.clock, tasks);
+        let requesters = vec![format!("system:serviceaccount:{SYSTEM_NAMESPACE}:certs")];
+        let signer = self.account(SYSTEM_NAMESPACE, "signer");
+        keep_cluster_dns(self.admin(), self.ranges.cluster_dns(), &self.informers, tasks);
+        irori_certs::Signer::start(signer, &self.informers, self.trust.clone(), requesters, &self.clock, tasks);
+    }
+
+    fn start_scheduler(&self, tasks: &Tasks) {
+        let scheduler = in_process(self.api.in_process(UserInfo::new("system:kube-scheduler", &[])));
+        irori_scheduler::start(scheduler, &self.informers, &self.clock, tasks);
     }
 }
 

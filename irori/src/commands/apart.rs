@@ -36,13 +36,13 @@ pub fn server(arguments: Arguments, offset: SignedDuration) -> Done {
     home.network.api_addresses.extend(arguments.listen.iter().map(SocketAddr::ip));
     let (context, _held) = open(&arguments.data.data_dir, offset)?;
     assemble::runtime()?.block_on(async {
-        let server = Server::start(&context, &home).await?;
+        let server = Server::start(&context, &home, &arguments.store).await?;
         server.write_admin()?;
         let mut endpoints = Vec::new();
         for address in &arguments.listen {
             endpoints.push(server.listen(*address).await?);
         }
-        reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints).await?;
+        reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints, server.among_others()).await?;
         let api = endpoints.first().copied().unwrap_or(server.address);
         credentials(&context, &server, api)?;
         crate::data::write_whole(&context.data.root().join("home.yaml"), text.as_bytes())?;
@@ -116,7 +116,9 @@ async fn run_gateway(context: &Context, home: &Home, arguments: &Apart) -> Resul
     };
     let (gateway, certs) = (client("gateway")?, client("certs")?);
     let informers = Informers::new(gateway.clone(), context.tasks.clone());
-    let listening = platform::start(context, home, gateway, certs, &informers).await?;
+    let listening = platform::start(context, home, gateway.clone(), &informers).await?;
+    platform::start_reports(home, gateway, &informers, &context.tasks);
+    platform::start_certs(certs, &informers, &context.clock, &context.tasks);
     let at: Vec<String> = listening.https.iter().map(ToString::to_string).collect();
     eprintln!("ok   gateway  https on {}", at.join(", "));
     context.wait(None).await

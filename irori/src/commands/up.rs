@@ -12,7 +12,7 @@ pub use detached::remove_service;
 
 use super::{admin_client, read_home, table};
 use crate::{
-    assemble::{self, Context, node, platform, ranges::sockets, reachable, server::Server},
+    assemble::{self, Context, node, platform, ranges::sockets, reachable, server::Server, storage::StoreAt},
     cli::{Done, Ended, Exit, Output, Up},
     data::{DataDir, Held, Running, write_whole},
     machine,
@@ -61,7 +61,7 @@ fn check_machine(home: &Home) -> Result<(), Ended> {
 async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, offset: SignedDuration) -> Done {
     let progress = Progress::new(up.reading.output == Output::Json);
     let context = Context::new(data, offset)?;
-    let (server, gateway) = match start(&context, home, &progress).await {
+    let (server, gateway) = match start(&context, home, &up.store, &progress).await {
         Ok(started) => started,
         Err(error) => {
             // The store is closed by being dropped: nothing that was acknowledged is lost.
@@ -98,9 +98,9 @@ async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, 
 }
 
 /// Starts every part, with a line of progress each. Returns where the gateway answers.
-async fn start(context: &Context, home: &Home, progress: &Progress) -> Result<(Server, Option<SocketAddr>)> {
+async fn start(context: &Context, home: &Home, at: &StoreAt, progress: &Progress) -> Result<(Server, Option<SocketAddr>)> {
     let stage = progress.stage("server");
-    let server = Server::start(context, home).await?;
+    let server = Server::start(context, home, at).await?;
     server.write_admin()?;
     stage.done(&format!("API on https://{}", server.address));
 
@@ -114,7 +114,7 @@ async fn start(context: &Context, home: &Home, progress: &Progress) -> Result<(S
     for address in sockets(pod_side.into_iter().chain(home.network.api_addresses.iter().copied()), server.address.port()) {
         endpoints.push(server.listen(address).await?);
     }
-    reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints).await?;
+    reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints, server.among_others()).await?;
     findings.iter().for_each(|finding| progress.note(finding));
     stage.done("pods, Services, cluster DNS");
 
@@ -125,7 +125,13 @@ async fn start(context: &Context, home: &Home, progress: &Progress) -> Result<(S
 
     let stage = progress.stage("gateway");
     let account = |name: &str| server.account(assemble::objects::SYSTEM_NAMESPACE, name);
-    let listening = platform::start(context, home, account("gateway"), account("certs"), &server.informers).await?;
+    let listening = platform::start(context, home, account("gateway"), &server.informers).await?;
+    let (certs, informers, clock) = (account("certs"), server.informers.clone(), context.clock.clone());
+    let (reporter, shown, watched) = (account("gateway"), home.clone(), server.informers.clone());
+    server.lead("irori-gateway", &server.admin(), move |tasks| {
+        platform::start_reports(&shown, reporter.clone(), &watched, tasks);
+    })?;
+    server.lead("irori-certs", &server.admin(), move |tasks| platform::start_certs(certs.clone(), &informers, &clock, tasks))?;
     let at = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     stage.done(&format!("https on {}, http on {}", at(&listening.https), at(&listening.http)));
     Ok((server, listening.https.first().copied()))

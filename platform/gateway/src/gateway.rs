@@ -92,6 +92,15 @@ pub fn rules(namespace: &str, account: &str) -> Vec<Value> {
     ]
 }
 
+/// Tells each Ingress that it is answered on these addresses. `client` acts as the gateway's own account. Of several gateways of a home, one
+/// may do so at a time: two with other addresses would write against each other for ever.
+pub fn report(addresses: &[IpAddr], client: kube::Client, informers: &Informers, tasks: &Tasks) {
+    let addresses = addresses.iter().copied().filter(|ip| !ip.is_unspecified()).collect();
+    let status = StatusWriter { client, ingresses: informers.of(), addresses };
+    let changes = status.ingresses.changes().map(|change| change.key);
+    Loop::default().run(status, changes, tasks);
+}
+
 /// The running gateway.
 pub struct Gateway {
     pub listening: Listening,
@@ -116,15 +125,11 @@ impl Gateway {
             ingresses: informers.of(),
             services: informers.of(),
             slices: informers.of(),
-            secrets: Informers::new(client.clone(), tasks.clone()).of_selected("type=kubernetes.io/tls", ""),
+            secrets: Informers::new(client, tasks.clone()).of_selected("type=kubernetes.io/tls", ""),
             tables: tables.clone(),
             certificates: certificates.clone(),
         };
-        let addresses = settings.addresses.iter().copied().filter(|ip| !ip.is_unspecified()).collect();
-        let status = StatusWriter { client, ingresses: watching.ingresses.clone(), addresses };
-        let ingress_changes = watching.ingresses.changes().map(|change| change.key);
         watching.start(tasks);
-        Loop::default().run(status, ingress_changes, tasks);
 
         let config = tls::server(certificates, tls::ClientCertificates::Ignore, &["h2", "http/1.1"], clock)
             .map_err(|source| GatewayError::Tls { source })?;

@@ -17,4 +17,4 @@ mod replay;
 mod status;
 mod table;
 
-pub use gateway::{Gateway, GatewayError, Listening, Settings, rules};
+pub use gateway::{Gateway, GatewayError, Listening, Settings, report, rules};

@@ -21,6 +21,8 @@ pub struct Api {
     binary: PathBuf,
     /// A program and arguments that start irori's command line, such as one that gives it a disk of its own.
     around: Vec<String>,
+    /// More words of irori's command line.
+    more: Vec<String>,
     /// What lines of the log may hold that tell of an error; every other one fails the test at its end.
     expected_errors: Vec<String>,
     process: Option<Child>,
@@ -40,7 +42,15 @@ impl Api {
         fs::copy(binary, &own).unwrap_or_else(|source| panic!("copy `{}`: {source}", binary.display()));
         fs::write(folder.path().join("token"), TOKEN).expect("write the token");
         fs::create_dir(folder.path().join("data")).expect("make the data folder");
-        Self { folder, binary: own, around: Vec::new(), expected_errors: Vec::new(), process: None, address: None }
+        Self {
+            folder,
+            binary: own,
+            around: Vec::new(),
+            more: Vec::new(),
+            expected_errors: Vec::new(),
+            process: None,
+            address: None,
+        }
     }
 
     /// Started and answering.
@@ -53,6 +63,12 @@ impl Api {
     /// Lets another program start irori: `around` gets irori's command line as its last arguments, and has to become irori.
     pub fn within(mut self, around: &[&str]) -> Self {
         self.around = around.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// More words of irori's command line.
+    pub fn with(mut self, words: &[String]) -> Self {
+        self.more = words.to_vec();
         self
     }
 
@@ -88,6 +104,7 @@ impl Api {
         let mut words = [self.around.clone(), words].concat();
         words.extend(["127.0.0.1:0".to_owned(), "--data-dir".to_owned(), self.data().display().to_string()]);
         words.extend(["--admin-token-file".to_owned(), self.folder.path().join("token").display().to_string()]);
+        words.extend(self.more.iter().cloned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("IRORI_LOG", "info").stdin(Stdio::null()).stdout(said).stderr(log);
         self.process = Some(command.spawn().expect("start irori"));

@@ -30,6 +30,8 @@ pub struct Plan<'a> {
     pub plant_loss: bool,
     /// Where data folders are made.
     pub scratch: &'a Path,
+    /// More words of irori's command line, such as where its store is.
+    pub words: &'a [String],
 }
 
 /// What came of it.
@@ -79,7 +81,7 @@ struct Known {
 /// Runs the plan; `tell` hears a line now and then.
 pub fn run(binary: &Path, plan: Plan<'_>, tell: &dyn Fn(&str)) -> Report {
     let since = Instant::now();
-    let mut api = Api::new_in(plan.scratch, binary);
+    let mut api = Api::new_in(plan.scratch, binary).with(plan.words);
     let (known, mut dice, mut report) = (Mutex::new(Known::default()), Dice(plan.seed), Report::default());
     for cycle in 0..plan.cycles {
         let took = api.start();

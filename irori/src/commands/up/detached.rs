@@ -48,7 +48,8 @@ fn words(up: &Up, data: &DataDir) -> Result<Vec<String>> {
     let text =
         |path: PathBuf| path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()));
     let program = std::env::current_exe().context("find irori's own program")?;
-    Ok(vec![text(program)?, "up".to_owned(), text(home)?, "--data-dir".to_owned(), text(data.root().to_owned())?])
+    let words = vec![text(program)?, "up".to_owned(), text(home)?, "--data-dir".to_owned(), text(data.root().to_owned())?];
+    Ok([words, up.store.words()?].concat())
 }
 
 fn session(data: &DataDir, words: &[String]) -> Result<Child> {

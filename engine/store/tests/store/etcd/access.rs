@@ -28,6 +28,21 @@ async fn two_stores_on_one_etcd_see_each_others_writes() {
     soon(one.wait_for(second)).await.expect("is reached");
 }
 
+/// Somebody tells of a revision that the other store's own watch has not come to yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_starts_behind_the_revision_it_names_however_far_the_store_is() {
+    let etcd = Etcd::single();
+    let (one, other) = (open(settings(&etcd)).await, open(settings(&etcd)).await);
+    let mut last = put(&*one, create("k/a", "0")).await;
+    for n in 0..300 {
+        last = put(&*one, update("k/a", last, n.to_string())).await;
+        let mut watch = soon(other.watch("k/", last)).await.expect("watch");
+        let (first, next) = tokio::join!(events(&mut *watch, 1), put(&*one, update("k/a", last, "next")));
+        assert_eq!(first.expect("watch")[0].revision, next, "after {last:?}");
+        last = next;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stores_under_other_prefixes_do_not_see_each_other() {
     let etcd = Etcd::single();

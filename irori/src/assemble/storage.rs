@@ -1,0 +1,224 @@
+//! Which store a server stands on, and the keys that servers of one store share.
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+use irori_runtime::Clock;
+use irori_store::{Durability, EmbeddedStore, EtcdSettings, EtcdStore, Expect, Login, Store, StoreError, Write};
+use irori_trust::{CaTree, Identity, SharedKey, TrustError, pack_tree, tls, unpack_tree};
+
+use super::Context;
+
+/// Where the shared keys lie: no path of the API leads there, since the first part of every other key is `core` or an API group's name.
+const TRUST_KEY: &str = "irori/trust";
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreAt {
+    /// Where objects are kept: in the data folder unless `etcd://HOST:PORT,HOST:PORT[/PREFIX]` says otherwise, which several servers of one
+    /// home may share.
+    #[arg(long, env = "IRORI_STORE", value_name = "WHERE", help_heading = "Store")]
+    pub store: Option<String>,
+    /// The CA of etcd's certificates (PEM); with it, etcd is spoken to over TLS.
+    #[arg(long, value_name = "FILE", requires = "store", help_heading = "Store")]
+    pub etcd_ca: Option<PathBuf>,
+    /// Our certificate for etcd (PEM).
+    #[arg(long, value_name = "FILE", requires_all = ["etcd_ca", "etcd_key"], help_heading = "Store")]
+    pub etcd_cert: Option<PathBuf>,
+    /// The key of our certificate for etcd (PEM).
+    #[arg(long, value_name = "FILE", requires = "etcd_cert", help_heading = "Store")]
+    pub etcd_key: Option<PathBuf>,
+    /// Our user of etcd's own authentication.
+    #[arg(long, value_name = "NAME", requires_all = ["store", "etcd_password_file"], help_heading = "Store")]
+    pub etcd_user: Option<String>,
+    /// A file with that user's password in its first line.
+    #[arg(long, value_name = "FILE", requires = "etcd_user", help_heading = "Store")]
+    pub etcd_password_file: Option<PathBuf>,
+    /// The key that seals what the servers of one etcd share; DATA/shared.key by default. The first server makes it, and every other one is
+    /// given a copy.
+    #[arg(long, value_name = "FILE", requires = "store", help_heading = "Store")]
+    pub shared_key: Option<PathBuf>,
+}
+
+/// An address of the form `etcd://…`.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    endpoints: Vec<String>,
+    prefix: Option<String>,
+}
+
+fn address(text: &str) -> Result<Address> {
+    let usage = "expected etcd://HOST:PORT,HOST:PORT[/PREFIX]";
+    let Some(rest) = text.strip_prefix("etcd://") else { bail!("`{text}` is no store: {usage}") };
+    let (hosts, prefix) = rest.split_once('/').map_or((rest, None), |(hosts, prefix)| (hosts, Some(prefix)));
+    let endpoint = |host: &str| {
+        let host = host.trim();
+        // `[::1]` has colons, and no port.
+        let has_port = host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok());
+        let bare = host.ends_with(']') || !host.contains(':');
+        match (host.is_empty(), has_port, bare) {
+            (false, true, false) => Ok(host.to_owned()),
+            (false, _, true) => Ok(format!("{host}:2379")),
+            _ => bail!("`{host}` is no address of an etcd member: {usage}"),
+        }
+    };
+    let endpoints = hosts.split(',').map(endpoint).collect::<Result<_>>()?;
+    let prefix = prefix.map(|prefix| prefix.trim_matches('/')).filter(|prefix| !prefix.is_empty());
+    Ok(Address { endpoints, prefix: prefix.map(|prefix| format!("/{prefix}")) })
+}
+
+impl StoreAt {
+    /// Whether other servers may stand on the same store.
+    pub fn is_shared(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// The same as words of a command line, for a process that is started in the background.
+    pub fn words(&self) -> Result<Vec<String>> {
+        let path = |path: &Option<PathBuf>| -> Result<Option<String>> {
+            let Some(path) = path else { return Ok(None) };
+            let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+            Ok(Some(whole.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned()))
+        };
+        let given = [
+            ("--store", self.store.clone()),
+            ("--etcd-ca", path(&self.etcd_ca)?),
+            ("--etcd-cert", path(&self.etcd_cert)?),
+            ("--etcd-key", path(&self.etcd_key)?),
+            ("--etcd-user", self.etcd_user.clone()),
+            ("--etcd-password-file", path(&self.etcd_password_file)?),
+            ("--shared-key", path(&self.shared_key)?),
+        ];
+        Ok(given.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect())
+    }
+
+    /// Opens the store and the home's keys.
+    pub async fn open(&self, context: &Context, domain: &str) -> Result<(Arc<dyn Store>, Arc<CaTree>)> {
+        let Context { data, clock, store_tasks, .. } = context;
+        let Some(at) = &self.store else {
+            let trust = Arc::new(CaTree::open(&data.trust(), domain, clock)?);
+            return Ok((EmbeddedStore::open(irori_store::Settings::at(&data.store())?, store_tasks)?, trust));
+        };
+        ensure!(
+            !data.store().exists(),
+            "`{}` holds a store of its own; a home moves to etcd with an empty data folder",
+            data.store().display()
+        );
+        let address = address(at)?;
+        let prefix = address.prefix.unwrap_or_else(|| format!("/irori/{domain}"));
+        let settings = EtcdSettings {
+            tls: self.tls(clock)?,
+            login: self.login()?,
+            noted: Some(data.root().join("etcd-revision")),
+            ..EtcdSettings::at(address.endpoints, &prefix, clock.clone())
+        };
+        let store = EtcdStore::open(settings, store_tasks).await?;
+        let trust = self.shared_trust(store.as_ref(), context, domain).await?;
+        Ok((store, trust))
+    }
+
+    fn tls(&self, clock: &Clock) -> Result<Option<Arc<rustls::ClientConfig>>> {
+        let text = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()));
+        let Some(ca) = &self.etcd_ca else { return Ok(None) };
+        let identity = match (&self.etcd_cert, &self.etcd_key) {
+            (Some(certificate), Some(key)) => Some(Identity { certificate_pem: text(certificate)?, key_pem: text(key)? }),
+            _ => None,
+        };
+        Ok(Some(tls::client(&text(ca)?, identity.as_ref(), &["h2"], clock)?))
+    }
+
+    fn login(&self) -> Result<Option<Login>> {
+        let (Some(user), Some(path)) = (&self.etcd_user, &self.etcd_password_file) else { return Ok(None) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("read `{}`", path.display()))?;
+        let password = text.lines().next().unwrap_or_default().to_owned();
+        Ok(Some(Login { user: user.clone(), password }))
+    }
+
+    /// The keys of the home: those in the store, or ours where there are none yet.
+    async fn shared_trust(&self, store: &dyn Store, context: &Context, domain: &str) -> Result<Arc<CaTree>> {
+        let folder = context.data.trust();
+        let path = self.shared_key.clone().unwrap_or_else(|| context.data.root().join("shared.key"));
+        let sealed = match store.get(TRUST_KEY).await? {
+            Some(entry) => entry.value,
+            None => match offer(store, context, domain, &path).await? {
+                None => return Ok(Arc::new(CaTree::open(&folder, domain, &context.clock)?)),
+                Some(theirs) => theirs,
+            },
+        };
+        let Some(key) = SharedKey::load(&path)? else {
+            return Err(TrustError::Parse {
+                what: "shared keys",
+                reason: format!("`{}` is missing: copy it from the first server of this home", path.display()),
+            }
+            .into());
+        };
+        let packed = key.open(TRUST_KEY, &sealed)?;
+        if !folder.exists() {
+            unpack_tree(&packed, &folder)?;
+        } else if pack_tree(&folder)? != packed {
+            return Err(TrustError::Parse {
+                what: "shared keys",
+                reason: format!("the keys in `{}` are not those of the home in etcd", folder.display()),
+            }
+            .into());
+        }
+        Ok(Arc::new(CaTree::open(&folder, domain, &context.clock)?))
+    }
+}
+
+/// Offers our keys to the store, making them where we have none. Returns those of another server if it was quicker.
+async fn offer(store: &dyn Store, context: &Context, domain: &str, path: &std::path::Path) -> Result<Option<bytes::Bytes>> {
+    let folder = context.data.trust();
+    let offered = context.data.root().join("trust.offered");
+    let fresh = !folder.exists();
+    let ours = if fresh { &offered } else { &folder };
+    if fresh && offered.exists() {
+        std::fs::remove_dir_all(&offered).with_context(|| format!("remove `{}`", offered.display()))?;
+    }
+    CaTree::open(ours, domain, &context.clock)?;
+    let key = match SharedKey::load(path)? {
+        Some(key) => key,
+        None => SharedKey::create(path)?,
+    };
+    let sealed = key.seal(TRUST_KEY, &pack_tree(ours)?)?;
+    let write = Write { key: TRUST_KEY.into(), expect: Expect::Absent, value: Some(sealed.into()) };
+    let theirs = match store.commit(vec![write], Durability::Synced).await {
+        Ok(_) => None,
+        Err(StoreError::Conflict { current, .. }) => {
+            Some(current.context("another server took its keys back while this one started: start it again")?.value)
+        }
+        Err(source) => return Err(source.into()),
+    };
+    if fresh && theirs.is_none() {
+        std::fs::rename(&offered, &folder).with_context(|| format!("make `{}`", folder.display()))?;
+    } else if fresh {
+        std::fs::remove_dir_all(&offered).with_context(|| format!("remove `{}`", offered.display()))?;
+    }
+    Ok(theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Address {
+        address(text).expect("an address")
+    }
+
+    #[test]
+    fn addresses_have_members_and_perhaps_a_prefix() {
+        assert_eq!(at("etcd://a:1,b,[::1]:3,[::2]").endpoints, ["a:1", "b:2379", "[::1]:3", "[::2]:2379"]);
+        assert_eq!(at("etcd://a:1").prefix, None);
+        assert_eq!(at("etcd://a:1/").prefix, None);
+        assert_eq!(at("etcd://a:1/homes/one/").prefix.as_deref(), Some("/homes/one"));
+        for bad in ["", "http://a:1", "etcd://", "etcd://a:1,,b:2", "etcd://a:port", "etcd://:2379", "a:1"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_background_process_gets_the_same_words() {
+        assert_eq!(StoreAt::default().words().unwrap(), Vec::<String>::new());
+        let given = StoreAt { store: Some("etcd://a:1".into()), etcd_user: Some("u".into()), ..StoreAt::default() };
+        assert_eq!(given.words().unwrap(), ["--store", "etcd://a:1", "--etcd-user", "u"]);
+    }
+}
