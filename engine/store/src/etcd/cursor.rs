@@ -126,3 +126,39 @@ impl Drop for Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use irori_runtime::{Shutdown, Tasks};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::{
+        embedded::hub::Hub,
+        etcd::{client::Client, connect::Access, keys::Keys},
+        state::State,
+    };
+
+    fn event(revision: u64) -> Arc<Event> {
+        Arc::new(Event { revision: Revision(revision), key: "k/a".into(), value: Some("v".into()), previous: None })
+    }
+
+    /// A commit's answer, or another server, told of a revision that the shared watch has not come to yet.
+    #[tokio::test]
+    async fn events_up_to_where_a_watch_starts_are_not_told_when_they_come_later() {
+        let access = Access { endpoints: Vec::new(), tls: None, login: None };
+        let shared = Arc::new(Shared {
+            client: Client::new(access, Tasks::new(Shutdown::new())),
+            keys: Keys::below("/irori/test"),
+            hub: Hub::new(State::empty_at(Revision(5)), 100, 1 << 20),
+            asked: Notify::new(),
+        });
+        let mut cursor = Cursor::new(shared.clone(), "k/", Revision(10));
+        cursor.catch_up().await.expect("takes its place");
+        for revision in [9, 10, 11] {
+            shared.hub.publish(State::empty_at(Revision(revision)), vec![event(revision)], Revision(revision));
+        }
+        assert_eq!(cursor.next().await.expect("watch"), [event(11)]);
+        assert_eq!(cursor.progress(), Revision(11));
+    }
+}

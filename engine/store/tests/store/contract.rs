@@ -189,6 +189,54 @@ pub async fn a_watch_knows_how_far_it_has_seen(store: &dyn Store) {
     assert!(watch.progress() >= last && last > elsewhere);
 }
 
+/// It is ended as lagged, or reads on at its own pace where it reads what the store has written down.
+pub async fn a_slow_watcher_holds_nobody_up_and_misses_nothing(store: &dyn Store) {
+    fall_behind(store).await;
+}
+
+/// Returns whether the slow watcher was ended.
+pub async fn fall_behind(store: &dyn Store) -> bool {
+    const COMMITS: usize = 40;
+    const EACH: usize = 128;
+    let start = soon(store.current()).await.expect("current");
+    let (mut slow, mut quick) =
+        (soon(store.watch("k/", start)).await.expect("watch"), soon(store.watch("k/", start)).await.expect("watch"));
+    let first = put(store, create("k/first", "v")).await;
+    events(&mut *slow, 1).await.expect("watch");
+    events(&mut *quick, 1).await.expect("watch");
+    let writing = async {
+        let mut last = first;
+        for n in 0..COMMITS {
+            let writes = (0..EACH).map(|m| create(&format!("k/{n:03}/{m:03}"), "v")).collect();
+            last = soon(store.commit(writes, Synced)).await.expect("commit");
+        }
+        last
+    };
+    let (last, (read, _)) = tokio::join!(writing, read_on(store, quick, first, COMMITS * EACH));
+    soon(store.wait_for(last)).await.expect("is reached");
+    let (missed, lagged) = read_on(store, slow, first, COMMITS * EACH).await;
+    assert!(missed.len() == COMMITS * EACH && missed == read);
+    assert_eq!(missed.last().map(|(at, _)| *at), Some(last));
+    lagged
+}
+
+/// Reads so many events, from where it was whenever it was ended as lagged. Returns whether that happened.
+async fn read_on(store: &dyn Store, mut watch: Box<dyn Watch>, after: Revision, count: usize) -> (Vec<(Revision, Key)>, bool) {
+    let (mut seen, mut lagged): (Vec<(Revision, Key)>, bool) = (Vec::new(), false);
+    while seen.len() < count {
+        match soon(watch.next()).await {
+            Ok(events) => seen.extend(events.iter().map(|event| (event.revision, event.key.clone()))),
+            Err(end) => {
+                assert_eq!(end, WatchEnd::Lagged);
+                lagged = true;
+                let from = seen.last().map_or(after, |(at, _)| *at);
+                watch = soon(store.watch("k/", from)).await.expect("watch");
+            }
+        }
+    }
+    (seen, lagged)
+}
+
 pub async fn a_store_that_was_waited_for_has_reached_the_revision(store: &dyn Store) {
     let revision = put(store, create("k/a", "v")).await;
     soon(store.wait_for(revision)).await.expect("is reached");
@@ -298,6 +346,7 @@ macro_rules! contract_suite {
             a_watch_goes_on_after_any_revision_without_gap_or_duplicate
             events_of_one_commit_come_together
             a_watch_knows_how_far_it_has_seen
+            a_slow_watcher_holds_nobody_up_and_misses_nothing
             a_store_that_was_waited_for_has_reached_the_revision
             lazy_commits_are_seen_at_once_and_in_order
             of_many_writers_of_one_key_each_update_happens_once

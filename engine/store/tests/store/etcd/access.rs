@@ -44,6 +44,12 @@ async fn a_watch_starts_behind_the_revision_it_names_however_far_the_store_is() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_that_falls_behind_is_ended_as_lagged() {
+    let etcd = Etcd::single();
+    assert!(crate::contract::fall_behind(&*open(settings(&etcd)).await).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stores_under_other_prefixes_do_not_see_each_other() {
     let etcd = Etcd::single();
     let one = open(settings(&etcd)).await;

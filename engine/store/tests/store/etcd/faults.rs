@@ -224,20 +224,29 @@ async fn of_several_stores_one_compacts_and_the_time_of_history_is_held() {
     for _ in 0..3 {
         stores.push(open(EtcdSettings { history, ring_events_max: 0, ..settings(&etcd) }).await);
     }
-    let written = put(&*stores[0], create("k/a", "1")).await;
-    let since = Instant::now();
-    put(&*stores[0], create("k/b", "1")).await;
-    let held = loop {
-        match listing(&*stores[1], "k/", Some(written)).await {
-            Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            Err(StoreError::Compacted { oldest, .. }) => break oldest,
-            Err(other) => panic!("{other}"),
+    let began = Instant::now();
+    let (mut held, mut compacted) = (std::collections::VecDeque::new(), 0);
+    let mut last = put(&*stores[0], create("k/a", "0")).await;
+    // Written at all times between two rounds, and looked at until they are gone.
+    while compacted < 20 {
+        last = put(&*stores[compacted % 3], update("k/a", last, "v")).await;
+        held.push_back((last, Instant::now()));
+        while let Some((revision, since)) = held.front().copied() {
+            match listing(&*stores[1], "k/", Some(revision)).await {
+                Ok(_) => break,
+                Err(StoreError::Compacted { oldest, .. }) => {
+                    assert!(since.elapsed() >= history, "{:?}", since.elapsed());
+                    assert!(oldest > revision);
+                    held.pop_front();
+                    compacted += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
         }
-        assert!(since.elapsed() < DEADLINE, "nothing is ever compacted");
-    };
-    assert!(since.elapsed() >= history, "{:?}", since.elapsed());
-    assert!(held > written);
-    assert_eq!(value(&*stores[2], "k/b").await.as_deref(), Some("1"));
+        assert!(began.elapsed() < DEADLINE, "nothing is ever compacted");
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(value(&*stores[2], "k/a").await.as_deref(), Some("v"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
