@@ -1,12 +1,13 @@
 //! A home of ten pods while nothing happens.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use irori_store::{Written, disk::RealDisk, written_after};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::{
@@ -45,6 +46,7 @@ fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, re
 
     let irori = home.pid()?;
     let tasks = task_wakeups(&home)?;
+    let logged = last_written(&home)?;
     let before = Look::take(&home, irori);
     record.note("processes", &before.counts());
     let mut peak_kb = 0;
@@ -55,6 +57,7 @@ fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, re
     }
     let after = Look::take(&home, irori);
     report(record, &before, &after, started.elapsed());
+    writes(record, &home, logged)?;
     for (task, count) in task_wakeups(&home)? {
         let woken = count - tasks.get(&task).copied().unwrap_or_default();
         if woken > 0 {
@@ -93,6 +96,32 @@ fn questions(home: &Home, kubectl: &Path) -> Result<()> {
         let out = kubectl.output().context("start kubectl")?;
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         anyhow::ensure!(out.status.success(), "kubectl {}: {}", words.join(" "), said.trim());
+    }
+    Ok(())
+}
+
+fn written(home: &Home, after: u64) -> Result<Vec<Written>> {
+    let disk = RealDisk::at(&home.data().join("store")).context("open the store's folder")?;
+    written_after(&disk, after).context("read the log")
+}
+
+/// The newest revision in the log.
+fn last_written(home: &Home) -> Result<u64> {
+    Ok(written(home, 0)?.last().map_or(0, |frame| frame.revisions.1))
+}
+
+/// Every append to the log since, and which objects it was for.
+fn writes(record: &mut Record, home: &Home, after: u64) -> Result<()> {
+    let frames = written(home, after)?;
+    let bytes: u64 = frames.iter().map(|frame| frame.bytes).sum();
+    record.note("appends to the log", &format!("{}, {bytes} bytes in all", frames.len()));
+    let mut by_key: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for frame in &frames {
+        frame.keys.iter().for_each(|key| by_key.entry(key).or_default().0 += 1);
+        frame.keys.iter().collect::<BTreeSet<_>>().into_iter().for_each(|key| by_key.entry(key).or_default().1 += 1);
+    }
+    for (key, (writes, frames)) in by_key {
+        record.note("written", &format!("{key}: {writes} times in {frames} appends"));
     }
     Ok(())
 }

@@ -38,4 +38,4 @@ pub use contract::*;
 pub use embedded::{EmbeddedStore, Settings, Stats};
 pub use etcd::{EtcdError, EtcdSettings, EtcdStore, Login};
 pub use limits::Limits;
-pub use log::OpenError;
+pub use log::{OpenError, Written, written_after};

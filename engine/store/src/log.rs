@@ -1,6 +1,7 @@
 //! The disk formats of the embedded store, and how what was written is found again. Knows nothing of waiting commits or watchers.
 mod error;
 mod frame;
+mod frames;
 mod header;
 mod history;
 mod migrate;
@@ -12,6 +13,7 @@ mod snapshot;
 
 pub use error::OpenError;
 pub use frame::{FRAME_HEADER_BYTES, FrameKind};
+pub use frames::{Written, written_after};
 pub use history::{History, HistoryError, Keep};
 pub use record::{WriteRecord, put_commit};
 pub use recover::open;

@@ -219,3 +219,19 @@ async fn the_store_is_a_trait_object_that_tasks_share() {
     put(&*store, create("k/a", "v")).await;
     soon(waits).await.expect("no panic").expect("reached");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_is_told_frame_by_frame() {
+    let disk = SimDisk::new();
+    let store = open_with(Settings { segment_bytes: 150, ..settings(&disk) }).expect("the store opens");
+    let first = put(&*store, create("k/a", "1")).await;
+    put_lazily(&*store, create("k/lazy", "1")).await;
+    let second = put(&*store, create("k/b", "1")).await;
+    let third = put(&*store, update("k/a", first, "2")).await;
+    let told = written_after(&disk, first.0).expect("the log is read");
+    let keys: Vec<(u64, Vec<&str>)> =
+        told.iter().map(|frame| (frame.revisions.1, frame.keys.iter().map(String::as_str).collect())).collect();
+    assert_eq!(keys, [(second.0, vec!["k/lazy", "k/b"]), (third.0, vec!["k/a"])]);
+    let all: u64 = written_after(&disk, 0).expect("the log is read").iter().map(|frame| frame.bytes).sum();
+    assert_eq!(all, store.stats().log_bytes_written);
+}
