@@ -16,6 +16,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// docs/adr/0008-allocator.md says why not the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // containerd runs us as the CNI plugin, under that name; it must answer fast and print nothing else.
     let called_as = std::env::args().next().unwrap_or_default();

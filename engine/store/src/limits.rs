@@ -30,7 +30,8 @@ impl Limits {
         if writes.is_empty() || writes.len() > self.commit_writes_max {
             return limit(format!("a commit has 1 to {} writes, not {}", self.commit_writes_max, writes.len()));
         }
-        let mut keys = HashSet::with_capacity(writes.len());
+        // Most commits are of one key.
+        let mut keys = HashSet::with_capacity(if writes.len() > 1 { writes.len() } else { 0 });
         let mut bytes = 0;
         for Write { key, expect, value } in writes {
             let value_bytes = value.as_ref().map_or(0, Bytes::len);
@@ -43,7 +44,7 @@ impl Limits {
             if value.is_none() && *expect == Expect::Absent {
                 return limit(format!("a deletion of `{key}` that expects nothing there"));
             }
-            if !keys.insert(key) {
+            if writes.len() > 1 && !keys.insert(key) {
                 return limit(format!("`{key}` is written twice in one commit"));
             }
             bytes += key.len() + value_bytes;

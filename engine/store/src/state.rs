@@ -77,13 +77,11 @@ impl State {
         before
     }
 
-    /// Applies one write of the commit with this revision. Returns the key to share, and what was there.
+    /// Applies one write of the commit with this revision. Returns what was there.
     pub fn write(&mut self, key: &Key, value: Option<Bytes>, revision: Revision) -> Option<Arc<Entry>> {
         self.revision = revision;
-        // An update keeps the key that is there, so that only one copy of it stays in memory.
-        let key = self.get(key).map_or_else(|| key.clone(), |entry| entry.key.clone());
         let entry = value.map(|value| Entry { key: key.clone(), value, revision });
-        self.set(&key, entry)
+        self.set(key, entry)
     }
 
     /// Entries below a prefix in key order, after a key if one is given.

@@ -1,7 +1,9 @@
 //! Where commits are checked, get their revision, and wait for the writer.
 //!
 //! A commit is checked against all commits before it, the ones on their way to the disk included. Its place in the order is fixed under
-//! one lock, and the batch that gathers while the writer syncs the one before is the next to be written.
+//! one lock, and the batch that gathers while the writer syncs the one before is the next to be written. Clients that were answered
+//! together tend to come back together: after a batch of several the writer lingers for as many, at most `LINGER`, because a sync and a
+//! new version of the state cost more than a commit. After a batch of one it waits for nobody.
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard},
     time::{Duration, Instant},
@@ -15,6 +17,9 @@ use crate::{
     log::{WriteRecord, put_commit},
     state::State,
 };
+
+/// How long a batch waits at most for as many commits as the one before it had.
+const LINGER: Duration = Duration::from_millis(1);
 
 pub type Answer = oneshot::Receiver<Result<Revision, StoreError>>;
 
@@ -69,6 +74,10 @@ struct Inner {
     waiters: Vec<Waiter>,
     first: Option<Revision>,
     synced: bool,
+    /// Commits of the batch before this one.
+    before: usize,
+    /// The writer is woken when so many commits wait.
+    wanted: usize,
     mode: Mode,
 }
 
@@ -99,6 +108,8 @@ impl Intake {
             waiters: Vec::new(),
             first: None,
             synced: false,
+            before: 0,
+            wanted: 1,
             mode: Mode::Open,
         };
         Self { inner: Mutex::new(inner), work: Condvar::new() }
@@ -115,24 +126,38 @@ impl Intake {
             return Err(StoreError::Stopped { reason });
         }
         let (answer, asker) = oneshot::channel();
-        let then = match inner.conflict(&writes) {
+        let then = match inner.check(&writes) {
             // Nobody may learn from a refusal what is not on disk yet, so it waits for what it was checked against.
-            Some(conflict) if inner.head.revision == inner.shown => return Err(conflict),
-            Some(conflict) => Err(conflict),
-            None => Ok(inner.take(writes, durability)),
+            Err(conflict) if inner.head.revision == inner.shown => return Err(conflict),
+            Err(conflict) => Err(conflict),
+            Ok(current) => Ok(inner.take(writes, current, durability)),
         };
         inner.waiters.push(Waiter { answer, then, _room: room });
-        self.work.notify_one();
+        if inner.waiters.len() == inner.wanted {
+            self.work.notify_one();
+        }
         Ok(asker)
     }
 
     /// Waits for something to do, if given a deadline no longer than that.
     pub fn next(&self, deadline: Option<Instant>, recycled: Vec<u8>) -> Work {
         let mut inner = self.inner();
+        let mut lingers_until = None;
         loop {
             if !inner.waiters.is_empty() {
+                let missing = inner.synced && inner.waiters.len() < inner.before && matches!(inner.mode, Mode::Open);
+                let left = missing.then(|| {
+                    let now = Instant::now();
+                    lingers_until.get_or_insert(now + LINGER).saturating_duration_since(now)
+                });
+                if let Some(left) = left.filter(|left| !left.is_zero()) {
+                    inner.wanted = inner.before;
+                    inner = self.work.wait_timeout(inner, left).expect("no holder of this lock panics").0;
+                    continue;
+                }
                 return Work::Write(inner.cut(recycled));
             }
+            inner.wanted = 1;
             if matches!(inner.mode, Mode::Closing) {
                 return Work::Close;
             }
@@ -187,29 +212,37 @@ impl Inner {
         }
     }
 
-    fn conflict(&self, writes: &[Write]) -> Option<StoreError> {
-        writes.iter().find_map(|write| {
-            let current = self.head.get(&write.key);
+    /// What is under each key now, if all expectations hold.
+    fn check(&self, writes: &[Write]) -> Result<Vec<Option<Arc<Entry>>>, StoreError> {
+        let check = |write: &Write| {
+            let current = self.head.get(&write.key).cloned();
             let holds = match write.expect {
                 Expect::Absent => current.is_none(),
-                Expect::At(revision) => current.is_some_and(|entry| entry.revision == revision),
+                Expect::At(revision) => current.as_ref().is_some_and(|entry| entry.revision == revision),
             };
-            let conflict = || StoreError::Conflict { key: write.key.clone(), current: current.map(|entry| Entry::clone(entry)) };
-            (!holds).then(conflict)
-        })
+            let conflict = |current: Option<Arc<Entry>>| StoreError::Conflict {
+                key: write.key.clone(),
+                current: current.map(|entry| Entry::clone(&entry)),
+            };
+            if holds { Ok(current) } else { Err(conflict(current)) }
+        };
+        writes.iter().map(check).collect()
     }
 
-    fn take(&mut self, writes: Vec<Write>, durability: Durability) -> Revision {
+    fn take(&mut self, writes: Vec<Write>, current: Vec<Option<Arc<Entry>>>, durability: Durability) -> Revision {
         let revision = Revision(self.head.revision.0 + 1);
-        let previous = writes.iter().map(|write| self.head.get(&write.key).map_or(0, |entry| entry.revision.0));
-        let records = writes.iter().zip(previous.collect::<Vec<_>>());
-        let records = records.map(|(write, previous)| WriteRecord { key: &write.key, previous, value: write.value.as_deref() });
+        let records = writes.iter().zip(&current).map(|(write, current)| WriteRecord {
+            key: &write.key,
+            previous: current.as_ref().map_or(0, |entry| entry.revision.0),
+            value: write.value.as_deref(),
+        });
         put_commit(&mut self.records, revision.0, records);
-        for write in writes {
+        for (write, previous) in writes.into_iter().zip(current) {
             // A copy of its own: what came in may be a small part of a large buffer, which it would keep in memory.
             let value = write.value.map(|value| Bytes::copy_from_slice(&value));
-            let previous = self.head.write(&write.key, value.clone(), revision);
+            // An update keeps the key that is there, so that only one copy of it stays in memory.
             let key = previous.as_ref().map_or(write.key, |entry| entry.key.clone());
+            self.head.write(&key, value.clone(), revision);
             let previous = previous.map(|entry| Entry::clone(&entry));
             self.events.push(Arc::new(Event { revision, key, value, previous }));
         }
@@ -219,6 +252,7 @@ impl Inner {
     }
 
     fn cut(&mut self, recycled: Vec<u8>) -> Batch {
+        self.before = self.waiters.len();
         Batch {
             records: std::mem::replace(&mut self.records, recycled),
             events: std::mem::take(&mut self.events),
