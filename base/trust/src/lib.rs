@@ -1,7 +1,7 @@
 //! Who is who: keys, the CA tree, certificates and their renewal, token keys, TLS configurations.
 //!
 //! What it is: the one place that makes certificates. `CaTree` (root, `servers`, `clients`, `front-proxy`), `Identity` (a certificate with its
-//! key), `Rotating` (an identity that renews itself), `TokenKeys` (service-account tokens), `tls` (rustls configurations on our clock).
+//! key), `Rotating` (an identity that renews itself), `TokenKeys` (service-account tokens), `seal` (values at rest), `tls` (rustls configurations on our clock).
 //! What it is not: it opens no sockets and knows no Kubernetes objects.
 //!
 //! Flow: data folder -> `CaTree::open` -> `issue_server` / `issue_client` / `sign_*_request` -> `Identity` -> `tls::server` / `tls::client`.
@@ -15,6 +15,7 @@ mod files;
 mod identity;
 mod rotating;
 mod sans;
+pub mod seal;
 mod shared;
 pub mod tls;
 mod tokens;

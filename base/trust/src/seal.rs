@@ -1,0 +1,333 @@
+//! Sealing of values at rest: a root key, and data keys that it wraps, one per generation.
+//!
+//! A sealed value: `2 · generation u32, big endian · nonce, 12 bytes · ciphertext and tag`, by AES-256-GCM-SIV (RFC 8452). What is
+//! authenticated besides is the head and the name that the value is stored under, so that a value in another place does not open. Nonces
+//! are random; the algorithm forgives a repeated one, and a generation is to be followed by a new one before `VALUES_MAX` values.
+//! The root key comes from a file of 32 random bytes, or from a passphrase by Argon2id (RFC 9106). It seals nothing but data keys.
+use std::{fmt, path::Path};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey},
+    rand,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+
+use crate::{TrustError, read_secret, write_secret};
+
+/// First byte of every sealed value.
+pub const SEALED: u8 = 2;
+/// Values that one generation may seal: far below where random nonces of 96 bits begin to meet (RFC 8452, section 9).
+pub const VALUES_MAX: u64 = 1 << 32;
+/// Generations kept; values of an older one have to be sealed anew before there is another.
+pub const GENERATIONS_MAX: usize = 64;
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 12;
+const HEAD_BYTES: usize = 5;
+const RECORD_FORMAT: u32 = 1;
+/// Memory of one derivation from a passphrase: RFC 9106's second recommendation, for machines with little memory.
+const ARGON2_MEMORY_KIB: u32 = 64 << 10;
+const ARGON2_PASSES: u32 = 3;
+const ARGON2_LANES: u32 = 4;
+/// Memory that a record may ask for; more is taken for damage.
+const ARGON2_MEMORY_KIB_MAX: u32 = 1 << 20;
+/// Bytes of the shortest passphrase.
+const PASSPHRASE_BYTES_MIN: usize = 12;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    #[error("the key does not open this store: it was sealed with another key file or passphrase")]
+    WrongKey,
+    #[error("the store is sealed with a passphrase, and none was given")]
+    PassphraseNeeded,
+    #[error("the store is sealed with a key file, and a passphrase was given")]
+    KeyFileNeeded,
+    #[error("key file `{path}` is missing, and the store is sealed with it; bring it back from where it was copied to")]
+    KeyFileMissing { path: String },
+    #[error("key file `{path}` does not hold {KEY_BYTES} bytes in base64")]
+    KeyFileMalformed { path: String },
+    #[error("the passphrase has fewer than {PASSPHRASE_BYTES_MIN} bytes")]
+    PassphraseShort,
+    #[error("the record of the data keys cannot be read: {reason}")]
+    Record { reason: String },
+    #[error("the record of the data keys has format {found}; this version knows up to {RECORD_FORMAT}")]
+    Newer { found: u32 },
+    #[error("`{name}` does not open: it was changed, or belongs elsewhere")]
+    Damaged { name: String },
+    #[error("`{name}` is sealed with generation {generation}, which is not known")]
+    UnknownGeneration { name: String, generation: u32 },
+    #[error("the system gives no random numbers")]
+    Random,
+    #[error("there are {GENERATIONS_MAX} generations of data keys; seal the values of older ones anew first")]
+    TooManyGenerations,
+    #[error("read or make the key file")]
+    File(#[from] TrustError),
+}
+
+/// Where the root key comes from.
+#[derive(Clone)]
+pub enum Unlock {
+    /// A file, made at the first start.
+    KeyFile(std::path::PathBuf),
+    Passphrase(Passphrase),
+}
+
+/// Never shown.
+#[derive(Clone)]
+pub struct Passphrase(String);
+
+impl Passphrase {
+    /// Takes a passphrase as it was typed, without the end of its line.
+    pub fn new(text: &str) -> Result<Self, SealError> {
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.len() < PASSPHRASE_BYTES_MIN { Err(SealError::PassphraseShort) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
+    }
+}
+
+impl fmt::Debug for Unlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyFile(path) => write!(f, "KeyFile({})", path.display()),
+            Self::Passphrase(_) => f.write_str("Passphrase"),
+        }
+    }
+}
+
+/// How a passphrase becomes a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Argon2id {
+    salt: String,
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Record {
+    format: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argon2id: Option<Argon2id>,
+    generations: Vec<WrappedKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrappedKey {
+    id: u32,
+    /// The store's revision when it began.
+    began: u64,
+    key: String,
+}
+
+struct Generation {
+    id: u32,
+    began: u64,
+    bytes: [u8; KEY_BYTES],
+    key: LessSafeKey,
+}
+
+/// The data keys of a store, unlocked. Holds secrets; shows none.
+pub struct Keyring {
+    root: LessSafeKey,
+    argon2id: Option<Argon2id>,
+    /// Ascending; never empty.
+    generations: Vec<Generation>,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keyring({} generations)", self.generations.len())
+    }
+}
+
+impl Keyring {
+    /// A new keyring with one generation. A missing key file is made.
+    pub fn create(unlock: &Unlock, began: u64) -> Result<Self, SealError> {
+        let (root, argon2id) = match unlock {
+            Unlock::KeyFile(path) => {
+                if read_secret(path)?.is_none() {
+                    write_secret(path, format!("{}\n", STANDARD.encode(random::<KEY_BYTES>()?)).as_bytes())?;
+                }
+                (key_of_file(path)?, None)
+            }
+            Unlock::Passphrase(passphrase) => {
+                let salt = STANDARD.encode(random::<16>()?);
+                let how = Argon2id { salt, memory_kib: ARGON2_MEMORY_KIB, passes: ARGON2_PASSES, lanes: ARGON2_LANES };
+                (key_of_passphrase(passphrase, &how)?, Some(how))
+            }
+        };
+        Ok(Self { root: cipher(&root), argon2id, generations: vec![Generation::new(1, began)?] })
+    }
+
+    /// Opens the record that `record` made.
+    pub fn unlock(record: &[u8], unlock: &Unlock) -> Result<Self, SealError> {
+        let malformed = |reason: &dyn fmt::Display| SealError::Record { reason: reason.to_string() };
+        let format: serde_json::Value = serde_json::from_slice(record).map_err(|e| malformed(&e))?;
+        let found = format.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        if found > u64::from(RECORD_FORMAT) {
+            return Err(SealError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX) });
+        }
+        let record: Record = serde_json::from_value(format).map_err(|e| malformed(&e))?;
+        let root = match (unlock, &record.argon2id) {
+            (Unlock::KeyFile(path), None) => key_of_file(path)?,
+            (Unlock::Passphrase(passphrase), Some(how)) => key_of_passphrase(passphrase, how)?,
+            (Unlock::KeyFile(_), Some(_)) => return Err(SealError::PassphraseNeeded),
+            (Unlock::Passphrase(_), None) => return Err(SealError::KeyFileNeeded),
+        };
+        let root = cipher(&root);
+        let mut generations: Vec<Generation> = Vec::new();
+        for wrapped in &record.generations {
+            if generations.last().is_some_and(|last| last.id >= wrapped.id) {
+                return Err(malformed(&"the generations are not in order"));
+            }
+            let bytes = STANDARD.decode(&wrapped.key).map_err(|e| malformed(&e))?;
+            let aad = wrapping(wrapped.id, wrapped.began, record.argon2id.as_ref());
+            let bytes = open(&root, &aad, &bytes).ok_or(SealError::WrongKey)?;
+            let bytes = bytes.try_into().map_err(|_| malformed(&"a data key has another length"))?;
+            generations.push(Generation { id: wrapped.id, began: wrapped.began, bytes, key: cipher(&bytes) });
+        }
+        if generations.is_empty() {
+            return Err(malformed(&"there is no data key"));
+        }
+        Ok(Self { root, argon2id: record.argon2id, generations })
+    }
+
+    /// The data keys, wrapped: what is kept beside the values.
+    pub fn record(&self) -> Result<Vec<u8>, SealError> {
+        let wrap = |generation: &Generation| {
+            let aad = wrapping(generation.id, generation.began, self.argon2id.as_ref());
+            let key = STANDARD.encode(seal(&self.root, &aad, &generation.bytes)?);
+            Ok(WrappedKey { id: generation.id, began: generation.began, key })
+        };
+        let generations = self.generations.iter().map(wrap).collect::<Result<_, SealError>>()?;
+        let record = Record { format: RECORD_FORMAT, argon2id: self.argon2id.clone(), generations };
+        serde_json::to_vec(&record).map_err(|e| SealError::Record { reason: e.to_string() })
+    }
+
+    /// The generation that seals now, and the revision at which it began.
+    pub fn newest(&self) -> (u32, u64) {
+        let newest = self.generations.last().expect("a keyring has a generation");
+        (newest.id, newest.began)
+    }
+
+    /// Begins a new generation.
+    pub fn rotate(&mut self, began: u64) -> Result<u32, SealError> {
+        if self.generations.len() >= GENERATIONS_MAX {
+            return Err(SealError::TooManyGenerations);
+        }
+        let id = self.newest().0 + 1;
+        self.generations.push(Generation::new(id, began)?);
+        Ok(id)
+    }
+
+    /// Forgets all generations but the newest: nothing is sealed with them any more.
+    pub fn retire(&mut self) {
+        self.generations.drain(..self.generations.len() - 1);
+    }
+
+    pub fn generations(&self) -> usize {
+        self.generations.len()
+    }
+
+    /// Seals a value that will be stored under `name`.
+    pub fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let newest = self.generations.last().expect("a keyring has a generation");
+        let mut sealed = Vec::with_capacity(HEAD_BYTES + NONCE_BYTES + plain.len() + AES_256_GCM_SIV.tag_len());
+        sealed.push(SEALED);
+        sealed.extend(newest.id.to_be_bytes());
+        let body = seal(&newest.key, &authenticated(&sealed, name), plain)?;
+        sealed.extend(body);
+        Ok(sealed)
+    }
+
+    /// Opens a value that is stored under `name`.
+    pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let damaged = || SealError::Damaged { name: name.to_owned() };
+        let generation = generation_of(sealed).ok_or_else(damaged)?;
+        let key = self.generations.iter().rev().find(|known| known.id == generation);
+        let key = key.ok_or_else(|| SealError::UnknownGeneration { name: name.to_owned(), generation })?;
+        let (head, body) = sealed.split_at(HEAD_BYTES);
+        open(&key.key, &authenticated(head, name), body).ok_or_else(damaged)
+    }
+}
+
+/// The generation that sealed a value; `None` if it is not sealed.
+pub fn generation_of(value: &[u8]) -> Option<u32> {
+    match value {
+        [SEALED, a, b, c, d, ..] => Some(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => None,
+    }
+}
+
+impl Generation {
+    fn new(id: u32, began: u64) -> Result<Self, SealError> {
+        let bytes = random()?;
+        Ok(Self { id, began, bytes, key: cipher(&bytes) })
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], SealError> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| SealError::Random)?;
+    Ok(bytes)
+}
+
+fn cipher(key: &[u8; KEY_BYTES]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, key).expect("the key has the algorithm's length"))
+}
+
+fn seal(key: &LessSafeKey, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
+    let nonce = random::<NONCE_BYTES>()?;
+    let mut body = plain.to_vec();
+    let sealed = key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body);
+    sealed.map_err(|_| SealError::Random)?;
+    Ok([nonce.as_slice(), &body].concat())
+}
+
+fn open(key: &LessSafeKey, aad: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = body.split_first_chunk::<NONCE_BYTES>()?;
+    let mut sealed = sealed.to_vec();
+    let plain = key.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut sealed).ok()?.len();
+    sealed.truncate(plain);
+    Some(sealed)
+}
+
+fn authenticated(head: &[u8], name: &str) -> Vec<u8> {
+    [b"irori value\0", head, name.as_bytes()].concat()
+}
+
+fn wrapping(id: u32, began: u64, how: Option<&Argon2id>) -> Vec<u8> {
+    let how = how.map_or_else(String::new, |how| format!("{how:?}"));
+    [b"irori data key\0".as_slice(), &id.to_be_bytes(), &began.to_be_bytes(), how.as_bytes()].concat()
+}
+
+fn key_of_file(path: &Path) -> Result<[u8; KEY_BYTES], SealError> {
+    let shown = || path.display().to_string();
+    let text = read_secret(path)?.ok_or_else(|| SealError::KeyFileMissing { path: shown() })?;
+    let bytes = STANDARD.decode(text.trim_ascii()).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| SealError::KeyFileMalformed { path: shown() })
+}
+
+fn key_of_passphrase(passphrase: &Passphrase, how: &Argon2id) -> Result<[u8; KEY_BYTES], SealError> {
+    let malformed = |reason: &dyn fmt::Display| SealError::Record { reason: reason.to_string() };
+    if how.memory_kib > ARGON2_MEMORY_KIB_MAX {
+        return Err(malformed(&format!("a derivation that takes {} KiB", how.memory_kib)));
+    }
+    let salt = STANDARD.decode(&how.salt).map_err(|e| malformed(&e))?;
+    let params = argon2::Params::new(how.memory_kib, how.passes, how.lanes, Some(KEY_BYTES)).map_err(|e| malformed(&e))?;
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let mut key = [0; KEY_BYTES];
+    argon2.hash_password_into(passphrase.0.as_bytes(), &salt, &mut key).map_err(|e| malformed(&e))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests;

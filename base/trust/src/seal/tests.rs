@@ -1,0 +1,89 @@
+use super::*;
+
+fn in_folder() -> (tempfile::TempDir, Unlock) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let unlock = Unlock::KeyFile(folder.path().join("sealing.key"));
+    (folder, unlock)
+}
+
+#[test]
+fn a_sealed_value_opens_under_its_name_and_hides_what_it_says() {
+    let (_folder, unlock) = in_folder();
+    let keys = Keyring::create(&unlock, 7).expect("keys");
+    let sealed = keys.seal("core/secrets/a/b", b"a very plain word").expect("seal");
+    assert_eq!(generation_of(&sealed), Some(1));
+    assert!(!sealed.windows(5).any(|window| window == b"plain"));
+    assert_eq!(keys.open("core/secrets/a/b", &sealed).expect("open"), b"a very plain word");
+    assert_ne!(sealed, keys.seal("core/secrets/a/b", b"a very plain word").expect("seal"), "nonces differ");
+}
+
+#[test]
+fn a_value_in_another_place_or_with_any_bit_changed_does_not_open() {
+    let (_folder, unlock) = in_folder();
+    let keys = Keyring::create(&unlock, 0).expect("keys");
+    let sealed = keys.seal("core/secrets/a/b", b"word").expect("seal");
+    assert!(matches!(keys.open("core/secrets/a/c", &sealed), Err(SealError::Damaged { .. })));
+    for at in 0..sealed.len() * 8 {
+        let mut changed = sealed.clone();
+        changed[at / 8] ^= 1 << (at % 8);
+        assert!(keys.open("core/secrets/a/b", &changed).is_err(), "bit {at}");
+    }
+    for len in 0..sealed.len() {
+        assert!(keys.open("core/secrets/a/b", &sealed[..len]).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_record_opens_with_its_own_key_alone() {
+    let (_folder, unlock) = in_folder();
+    let (_other_folder, other) = in_folder();
+    let mut keys = Keyring::create(&unlock, 7).expect("keys");
+    let old = keys.seal("n", b"old").expect("seal");
+    assert_eq!(keys.rotate(9).expect("rotate"), 2);
+    let record = keys.record().expect("record");
+    let again = Keyring::unlock(&record, &unlock).expect("unlock");
+    assert_eq!((again.newest(), again.generations()), ((2, 9), 2));
+    assert_eq!(again.open("n", &old).expect("older generations still open"), b"old");
+    assert!(matches!(Keyring::unlock(&record, &other), Err(SealError::KeyFileMissing { .. })));
+    Keyring::create(&other, 0).expect("another key");
+    assert!(matches!(Keyring::unlock(&record, &other), Err(SealError::WrongKey)));
+    let mut again = again;
+    again.retire();
+    assert!(matches!(again.open("n", &old), Err(SealError::UnknownGeneration { generation: 1, .. })));
+}
+
+#[test]
+fn a_passphrase_opens_what_it_sealed_and_no_other_does() {
+    let phrase = |text| Unlock::Passphrase(Passphrase::new(text).expect("long enough"));
+    let keys = Keyring::create(&phrase("correct horse battery\n"), 0).expect("keys");
+    let sealed = keys.seal("n", b"word").expect("seal");
+    let record = keys.record().expect("record");
+    let again = Keyring::unlock(&record, &phrase("correct horse battery")).expect("unlock");
+    assert_eq!(again.open("n", &sealed).expect("open"), b"word");
+    assert!(matches!(Keyring::unlock(&record, &phrase("wrong horse battery")), Err(SealError::WrongKey)));
+    let (_folder, file) = in_folder();
+    assert!(matches!(Keyring::unlock(&record, &file), Err(SealError::PassphraseNeeded)));
+    assert!(matches!(Passphrase::new("short"), Err(SealError::PassphraseShort)));
+}
+
+#[test]
+fn a_changed_record_is_refused_by_what_is_wrong_with_it() {
+    let (_folder, unlock) = in_folder();
+    let record = Keyring::create(&unlock, 0).expect("keys").record().expect("record");
+    let text = String::from_utf8(record).expect("it is text");
+    let change = |from: &str, to: &str| Keyring::unlock(text.replace(from, to).as_bytes(), &unlock).map(|_| ());
+    assert!(matches!(change("\"format\":1", "\"format\":2"), Err(SealError::Newer { found: 2 })));
+    assert!(matches!(change("\"began\":0", "\"began\":1"), Err(SealError::WrongKey)));
+    assert!(matches!(change("{", "("), Err(SealError::Record { .. })));
+    assert!(matches!(Keyring::unlock(b"{\"format\":1,\"generations\":[]}", &unlock), Err(SealError::Record { .. })));
+}
+
+#[test]
+fn a_generation_too_many_is_refused() {
+    let (_folder, unlock) = in_folder();
+    let mut keys = Keyring::create(&unlock, 0).expect("keys");
+    for began in 1..GENERATIONS_MAX as u64 {
+        keys.rotate(began).expect("there is room");
+    }
+    assert!(matches!(keys.rotate(99), Err(SealError::TooManyGenerations)));
+}
