@@ -132,8 +132,9 @@ fn reopen(disk: &dyn Disk, found: &Found, mut file: RevisionsFile, said: Reserva
         active.file.truncate(active.end()).map_err(OpenError::io("truncate", &active.name))?;
     }
     if !said.clean {
-        // What a killed process wrote may still be in the machine's memory only, and is about to be shown.
+        // What a killed process wrote may still be in the machine's memory only, names of files included, and is about to be shown.
         active.file.sync_data().map_err(OpenError::io("sync", &active.name))?;
+        disk.sync_dir().map_err(OpenError::io("sync", "."))?;
     }
 
     let mut now = Reservation { clean: false, logged, ..said };

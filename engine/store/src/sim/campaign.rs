@@ -35,6 +35,8 @@ pub enum End {
     PowerCut,
     /// What was written is there, synced or not.
     Kill,
+    /// One or the other, by chance: what a kill left unsynced may meet a power cut later.
+    Either,
 }
 
 /// A negative control: what is broken on purpose, and has to be reported.
@@ -261,7 +263,8 @@ pub async fn run(cycles: u64, end: End, control: Option<Control>, seed: u64) -> 
         let mut known = lock(&known);
         known.report.crashes += 1;
         known.report.syncs += disk.counts().syncs - syncs;
-        disk = if end == End::PowerCut { disk.power_cut(dice.roll()) } else { disk.kill() };
+        let power_cut = end == End::PowerCut || (end == End::Either && dice.below(2) == 0);
+        disk = if power_cut { disk.power_cut(dice.roll()) } else { disk.kill() };
     }
     let mut known = known.into_inner().expect("no writer panics");
     known.report.newest = known.newest_seen;

@@ -192,10 +192,10 @@ pub async fn run(plan: Plan) -> Report {
                 Ok::<(), StoreError>(())
             });
         }
-        let calls = 20 + dice.below(400) as u64;
+        let calls = 1 + dice.below(20) as u64;
         if !is_last {
-            // The power goes while all are at work, near the end of their operations (each takes two moments).
-            let due = run.now() + plan.clients as u64 * each * 9 / 5;
+            // The power goes while all are at work, in the second half of their operations (each takes two moments).
+            let due = run.now() + plan.clients as u64 * each * 3 / 2;
             while run.clock.load(Ordering::Relaxed) < due && !clients.list().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -8,7 +8,7 @@ async fn operations_of_ten_clients_with_crashes_in_between_are_linearizable() {
     let report = run(PLAN).await;
     assert_eq!(report.breaches, Vec::<String>::new());
     assert_eq!(report.crashes, 30);
-    assert!(report.operations > 40_000 && report.commits > 10_000 && report.conflicts > 1_000, "{report}");
+    assert!(report.operations > 40_000 && report.commits > 6_000 && report.conflicts > 1_000, "{report}");
     assert!(report.unanswered > 0, "no crash hit a commit: {report}");
 }
 

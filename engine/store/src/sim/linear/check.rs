@@ -28,7 +28,10 @@ pub fn check(mut done: Vec<Operation>, events: &[Event]) -> Vec<String> {
     let numbers: HashMap<u64, Revision> =
         model.commits.iter().flat_map(|(at, writes)| writes.iter().filter_map(|(_, number)| Some(((*number)?, *at)))).collect();
     done.sort_by_key(|operation| operation.began);
-    done.iter().for_each(|operation| model.attribute(operation, &numbers));
+    // Answered commits first: a deletion that nobody answered may only be one that nobody else made.
+    let (unanswered, answered): (Vec<_>, Vec<_>) =
+        done.iter().partition(|operation| matches!(operation.what, What::Unanswered { .. }));
+    answered.into_iter().chain(unanswered).for_each(|operation| model.attribute(operation, &numbers));
     model.unattributed();
     // Operations that are over when another begins come before it: `reached` is the newest revision that any of them saw or made.
     let (mut running, mut reached) = (BinaryHeap::new(), Revision(0));
