@@ -5,6 +5,7 @@ pub mod platform;
 pub mod ranges;
 pub mod reachable;
 pub mod server;
+pub mod servers;
 pub mod storage;
 
 use std::{path::Path, time::Duration};

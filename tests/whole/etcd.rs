@@ -146,6 +146,12 @@ impl Server {
         if said.status.success() { Ok(text(&said.stdout)) } else { Err(text(&said.stderr)) }
     }
 
+    fn apply(&self, object: &Value) {
+        let file = self.folder.join("object.json");
+        fs::write(&file, object.to_string()).unwrap();
+        self.kubectl(&["create", "-f", file.to_str().unwrap()]).unwrap();
+    }
+
     fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         self.kubectl_as(self, arguments)
     }
@@ -194,6 +200,15 @@ fn when_the_leading_server_is_killed_another_goes_on_within_15_seconds() {
     // Made by the one's controllers, looked at by its scheduler, seen through the other, as whom the one knows.
     eventually("pods of the first server", Duration::from_secs(30), || pods(&other, "before"));
     other.kubectl_as(&one, &["auth", "can-i", "delete", "nodes"]).unwrap();
+    // What each would keep if it listened where pods reach it.
+    for server in [&one, &other] {
+        other.apply(&json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": format!("kubernetes-{}", server.identity()), "namespace": "default",
+                "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "endpoints": [{"addresses": ["192.0.2.10"]}], "ports": [{"name": "https", "port": 6443}],
+        }));
+    }
 
     one.kill();
     let since = Instant::now();
@@ -203,6 +218,11 @@ fn when_the_leading_server_is_killed_another_goes_on_within_15_seconds() {
     other.leads("kube-controller-manager").unwrap();
     other.leads("kube-scheduler").unwrap();
 
+    eventually("the dead server's address is taken away, and no other", 2 * FAILOVER_MAX, || {
+        let slices = other.kubectl(&["get", "endpointslices", "-n", "default", "-o", "name"])?;
+        let own = format!("endpointslice.discovery.k8s.io/kubernetes-{}", other.identity());
+        if slices.trim() == own { Ok(()) } else { Err(slices) }
+    });
     // The one comes back beside it, and takes nothing away.
     one.start();
     assert_eq!(one.kubectl(&["get", "deployments", "-o", "name"]).unwrap().lines().count(), 2);

@@ -43,7 +43,7 @@ pub struct Candidate {
     pub informers: Informers,
     pub namespace: &'static str,
     /// Of the Lease.
-    pub name: &'static str,
+    pub name: String,
     /// Ours alone, and the same after a restart: a process that comes back takes its own Lease at once.
     pub identity: String,
     pub clock: Clock,
@@ -71,7 +71,7 @@ impl Candidate {
         let lease = self.informers.of_namespace::<Lease>(self.namespace, &format!("metadata.name={}", self.name), "");
         loop {
             let Some(mut held) = tasks.shutdown().guard(self.acquire(&lease)).await else { return Ok(()) };
-            info!(lease = self.name, identity = self.identity, "leading");
+            info!(lease = %self.name, identity = self.identity, "leading");
             let own = Tasks::new(tasks.shutdown().child());
             start(&own);
             let end = self.hold(&own, tasks, &mut held).await;
@@ -79,7 +79,7 @@ impl Candidate {
             // What is still running then is aborted, before anybody else may start.
             let left = own.drain(self.timing.lease - self.timing.renew_deadline).await;
             if !left.is_empty() {
-                warn!(lease = self.name, "gave up waiting for: {}", left.join(", "));
+                warn!(lease = %self.name, "gave up waiting for: {}", left.join(", "));
             }
             match end {
                 End::Shutdown => {
@@ -87,14 +87,14 @@ impl Candidate {
                     return Ok(());
                 }
                 End::Failed => return Err(format!("a part that {} leads has ended", self.name)),
-                End::Lost => warn!(lease = self.name, "not leading any more"),
+                End::Lost => warn!(lease = %self.name, "not leading any more"),
             }
         }
     }
 
     /// Waits until the Lease is free, and takes it.
     async fn acquire(&self, lease: &Informer<Lease>) -> Lease {
-        let key = Key::new(self.namespace, self.name);
+        let key = Key::new(self.namespace, &self.name);
         let mut changes = lease.changes();
         lease.synced().await;
         let mut seen: (Option<String>, Instant) = (None, Instant::now());
@@ -109,7 +109,7 @@ impl Candidate {
                 Duration::ZERO => match self.write(known.as_deref(), spec).await {
                     Ok(held) => return held,
                     Err(source) => {
-                        debug!(lease = self.name, "take the lease: {source}");
+                        debug!(lease = %self.name, "take the lease: {source}");
                         self.timing.retry
                     }
                 },
@@ -136,9 +136,9 @@ impl Candidate {
             match timeout(left, self.write(Some(held), held.spec.as_ref())).await {
                 Ok(Ok(lease)) => (*held, renewed) = (lease, began),
                 Ok(Err(source)) => {
-                    debug!(lease = self.name, "renew the lease: {source}");
+                    debug!(lease = %self.name, "renew the lease: {source}");
                     if source.is_conflict() || source.is_not_found() {
-                        match timeout(left, self.api().get_opt(self.name)).await {
+                        match timeout(left, self.api().get_opt(&self.name)).await {
                             Ok(Ok(Some(live))) if holder(live.spec.as_ref()) == self.identity => *held = live,
                             Ok(Ok(_)) => return End::Lost,
                             Ok(Err(_)) | Err(_) => {}
@@ -161,10 +161,10 @@ impl Candidate {
             spec.renew_time = Some(MicroTime(self.clock.now()));
             spec.acquire_time = spec.renew_time.clone();
         }
-        match timeout(self.timing.retry, self.api().replace(self.name, &PostParams::default(), &held)).await {
+        match timeout(self.timing.retry, self.api().replace(&self.name, &PostParams::default(), &held)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(source)) => debug!(lease = self.name, "release the lease: {source}"),
-            Err(_) => debug!(lease = self.name, "release the lease: no answer"),
+            Ok(Err(source)) => debug!(lease = %self.name, "release the lease: {source}"),
+            Err(_) => debug!(lease = %self.name, "release the lease: no answer"),
         }
     }
 
@@ -174,10 +174,10 @@ impl Candidate {
         match seen {
             Some(seen) => {
                 let lease = Lease { spec, ..seen.clone() };
-                self.api().replace(self.name, &PostParams::default(), &lease).await
+                self.api().replace(&self.name, &PostParams::default(), &lease).await
             }
             None => {
-                let (name, namespace) = (Some(self.name.to_owned()), Some(self.namespace.to_owned()));
+                let (name, namespace) = (Some(self.name.clone()), Some(self.namespace.to_owned()));
                 let lease = Lease { metadata: ObjectMeta { name, namespace, ..ObjectMeta::default() }, spec };
                 self.api().create(&PostParams::default(), &lease).await
             }

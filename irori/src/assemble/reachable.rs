@@ -21,7 +21,7 @@ pub async fn ensure_kubernetes(
     endpoints: &[SocketAddr],
     among_others: Option<&str>,
 ) -> Result<()> {
-    let slice = among_others.map_or_else(|| "kubernetes".to_owned(), |instance| format!("kubernetes-{instance}"));
+    let slice = among_others.map_or_else(|| "kubernetes".to_owned(), super::servers::slice_of);
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
     let port = endpoints.first().map_or(6443, SocketAddr::port);
     let service = json!({

@@ -17,7 +17,8 @@ use super::{
     Context,
     objects::{INFORMER_USER, SYSTEM_NAMESPACE, ensure, own},
     ranges::Ranges,
-    reachable::keep_cluster_dns,
+    reachable::{ensure_kubernetes, keep_cluster_dns},
+    servers,
     storage::StoreAt,
 };
 
@@ -107,7 +108,7 @@ impl Server {
 
     /// Starts parts that only one server of a home may run: at once where there is one server, otherwise whenever this one holds the Lease
     /// of that name in kube-system.
-    pub fn lead(&self, name: &'static str, client: &kube::Client, start: impl Fn(&Tasks) + Send + 'static) -> Result<()> {
+    pub fn lead(&self, name: &str, client: &kube::Client, start: impl Fn(&Tasks) + Send + 'static) -> Result<()> {
         let Context { clock, tasks, instance, .. } = &self.context;
         if !self.shared {
             start(tasks);
@@ -117,7 +118,7 @@ impl Server {
             client: client.clone(),
             informers: self.informers.clone(),
             namespace: "kube-system",
-            name,
+            name: name.to_owned(),
             identity: format!("{}_{instance}", super::node::name()?),
             clock: clock.clone(),
             timing: Timing::default(),
@@ -126,11 +127,28 @@ impl Server {
         Ok(())
     }
 
+    /// Lets pods reach this server, for as long as it lives: whoever leads takes away what a dead one left behind.
+    pub async fn be_reached(&self, endpoints: Vec<SocketAddr>) -> Result<()> {
+        ensure_kubernetes(&self.admin(), &self.ranges, &endpoints, self.among_others()).await?;
+        let Some(instance) = self.among_others().map(str::to_owned) else { return Ok(()) };
+        let (admin, ranges) = (self.admin(), self.ranges);
+        self.lead(&servers::lease_of(&instance), &self.admin(), move |tasks| {
+            let (admin, instance, endpoints) = (admin.clone(), instance.clone(), endpoints.clone());
+            // Again after having been taken for dead.
+            tasks.spawn("reachable", OnEnd::Contained, async move {
+                ensure_kubernetes(&admin, &ranges, &endpoints, Some(&instance)).await.map_err(|source| format!("{source:#}"))
+            });
+        })
+    }
+
     fn start_parts(&self) -> Result<()> {
         let user = |name: &str| in_process(self.api.in_process(UserInfo::new(name, &[])));
-        let parts = self.parts();
+        let (parts, shared) = (self.parts(), self.shared);
         self.lead("kube-controller-manager", &user("system:kube-controller-manager"), move |tasks| {
-            parts.start_controllers(tasks)
+            parts.start_controllers(tasks);
+            if shared {
+                servers::sweep(parts.admin(), &parts.informers, tasks);
+            }
         })?;
         let parts = self.parts();
         self.lead("kube-scheduler", &user("system:kube-scheduler"), move |tasks| parts.start_scheduler(tasks))

@@ -13,7 +13,7 @@ use crate::{
         self, Context,
         node::{self, Credentials},
         objects::SYSTEM_NAMESPACE,
-        platform, reachable,
+        platform,
         server::Server,
     },
     cli::{Apart, Done, Server as Arguments},
@@ -42,7 +42,7 @@ pub fn server(arguments: Arguments, offset: SignedDuration) -> Done {
         for address in &arguments.listen {
             endpoints.push(server.listen(*address).await?);
         }
-        reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints, server.among_others()).await?;
+        server.be_reached(endpoints.clone()).await?;
         let api = endpoints.first().copied().unwrap_or(server.address);
         credentials(&context, &server, api)?;
         crate::data::write_whole(&context.data.root().join("home.yaml"), text.as_bytes())?;

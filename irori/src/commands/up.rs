@@ -12,7 +12,7 @@ pub use detached::remove_service;
 
 use super::{admin_client, read_home, table};
 use crate::{
-    assemble::{self, Context, node, platform, ranges::sockets, reachable, server::Server, storage::StoreAt},
+    assemble::{self, Context, node, platform, ranges::sockets, server::Server, storage::StoreAt},
     cli::{Done, Ended, Exit, Output, Up},
     data::{DataDir, Held, Running, write_whole},
     machine,
@@ -114,7 +114,7 @@ async fn start(context: &Context, home: &Home, at: &StoreAt, progress: &Progress
     for address in sockets(pod_side.into_iter().chain(home.network.api_addresses.iter().copied()), server.address.port()) {
         endpoints.push(server.listen(address).await?);
     }
-    reachable::ensure_kubernetes(&server.admin(), &server.ranges, &endpoints, server.among_others()).await?;
+    server.be_reached(endpoints).await?;
     findings.iter().for_each(|finding| progress.note(finding));
     stage.done("pods, Services, cluster DNS");
 
