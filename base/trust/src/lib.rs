@@ -26,5 +26,5 @@ pub use files::{read_secret, write_secret};
 pub use identity::{Identity, fingerprint};
 pub use rotating::Rotating;
 pub use sans::{Scope, SubjectName};
-pub use shared::{SharedKey, pack_tree, unpack_tree};
+pub use shared::{open_tree, pack_tree, seal_tree, unpack_tree};
 pub use tokens::TokenKeys;

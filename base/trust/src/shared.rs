@@ -1,14 +1,16 @@
-//! The keys of a home that several servers share: the files of the CA tree in one piece, sealed under a key that every server is given.
-//!
-//! Form: a byte 1, the nonce (12 bytes), then the ciphertext with its tag (AES-256-GCM-SIV, the name under which it lies as associated data).
+//! The keys of a home that several servers share: the files of the CA tree in one piece, sealed (`seal`) under a root key that every server is
+//! given.
 use std::{collections::BTreeMap, fs, path::Path};
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
 
-use crate::{TrustError, read_secret, write_secret};
+use crate::{
+    TrustError, read_secret,
+    seal::{Keyring, SealError, Unlock},
+    write_secret,
+};
 
-const FORMAT: u8 = 1;
-const KEY_BYTES: usize = 32;
 /// The files of a CA tree.
 const FILES: [&str; 10] = [
     "root.crt",
@@ -23,59 +25,31 @@ const FILES: [&str; 10] = [
     "domain",
 ];
 
-/// The key that servers of one home have in common.
-pub struct SharedKey(RandomizedNonceKey);
-
-impl SharedKey {
-    /// Reads a key file: 64 hexadecimal digits. `None` where there is none.
-    pub fn load(path: &Path) -> Result<Option<Self>, TrustError> {
-        let Some(text) = read_secret(path)? else { return Ok(None) };
-        let digits = text.trim_ascii();
-        let digit = |byte: &u8| (*byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let bytes: Option<Vec<u8>> =
-            digits.chunks(2).map(|pair| Some(digit(pair.first()?)? << 4 | digit(pair.get(1)?)?)).collect();
-        match bytes {
-            Some(bytes) if bytes.len() == KEY_BYTES => Self::of(&bytes).map(Some),
-            _ => Err(broken(&format!("`{}` does not hold 64 hexadecimal digits", path.display()))),
-        }
-    }
-
-    /// Makes a key and writes it to a file (0600).
-    pub fn create(path: &Path) -> Result<Self, TrustError> {
-        let mut bytes = [0; KEY_BYTES];
-        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| broken("there is no randomness"))?;
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        write_secret(path, digits.as_bytes())?;
-        Self::of(&bytes)
-    }
-
-    fn of(bytes: &[u8]) -> Result<Self, TrustError> {
-        RandomizedNonceKey::new(&AES_256_GCM_SIV, bytes).map(Self).map_err(|_| broken("it has not the length of a key"))
-    }
-
-    /// Seals something that will lie under a name.
-    pub fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, TrustError> {
-        let mut text = plain.to_vec();
-        let sealed = self.0.seal_in_place_append_tag(Aad::from(name.as_bytes()), &mut text);
-        let nonce = sealed.map_err(|_| broken("sealing failed"))?;
-        Ok([&[FORMAT], nonce.as_ref().as_slice(), &text].concat())
-    }
-
-    /// Opens what was sealed under the same key for the same name.
-    pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, TrustError> {
-        let Some((&FORMAT, rest)) = sealed.split_first() else {
-            return Err(broken("they have a form that this version does not know"));
-        };
-        let (nonce, text) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| broken("they are cut short"))?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken("they are cut short"))?;
-        let mut text = text.to_vec();
-        let opened = self.0.open_in_place(nonce, Aad::from(name.as_bytes()), &mut text);
-        opened.map(|plain| plain.to_vec()).map_err(|_| broken("they were sealed under another key, or changed since"))
-    }
+/// What lies in the store: the wrapped data key, and the tree sealed with it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shared {
+    keys: String,
+    tree: String,
 }
 
-fn broken(reason: &str) -> TrustError {
-    TrustError::Parse { what: "shared keys", reason: reason.to_owned() }
+fn broken(reason: &dyn std::fmt::Display) -> TrustError {
+    TrustError::Parse { what: "shared keys", reason: reason.to_string() }
+}
+
+/// Seals the CA tree in a folder, for a place of this name. A missing key file is made.
+pub fn seal_tree(unlock: &Unlock, name: &str, folder: &Path) -> Result<Vec<u8>, SealError> {
+    let ring = Keyring::create(unlock, 0)?;
+    let tree = STANDARD.encode(ring.seal(name, &pack_tree(folder)?)?);
+    let keys = String::from_utf8(ring.record()?).map_err(|source| broken(&source))?;
+    Ok(serde_json::to_vec(&Shared { keys, tree }).map_err(|source| broken(&source))?)
+}
+
+/// Opens what `seal_tree` sealed for the same place: a packed tree.
+pub fn open_tree(unlock: &Unlock, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+    let shared: Shared = serde_json::from_slice(sealed).map_err(|source| broken(&source))?;
+    let ring = Keyring::unlock(shared.keys.as_bytes(), unlock)?;
+    ring.open(name, &STANDARD.decode(shared.tree).map_err(|source| broken(&source))?)
 }
 
 /// The files of the CA tree in a folder, in one piece.
@@ -84,14 +58,14 @@ pub fn pack_tree(folder: &Path) -> Result<Vec<u8>, TrustError> {
     for name in FILES {
         let bytes = read_secret(&folder.join(name))?
             .ok_or_else(|| TrustError::Incomplete { folder: folder.to_owned(), missing: name.to_owned() })?;
-        files.insert(name, String::from_utf8(bytes).map_err(|_| broken(&format!("`{name}` is not text")))?);
+        files.insert(name, String::from_utf8(bytes).map_err(|source| broken(&source))?);
     }
-    serde_json::to_vec(&files).map_err(|source| broken(&source.to_string()))
+    serde_json::to_vec(&files).map_err(|source| broken(&source))
 }
 
 /// Writes a packed tree to a folder that is not there yet. A crash leaves nothing or all of it.
 pub fn unpack_tree(packed: &[u8], folder: &Path) -> Result<(), TrustError> {
-    let files: BTreeMap<String, String> = serde_json::from_slice(packed).map_err(|source| broken(&source.to_string()))?;
+    let files: BTreeMap<String, String> = serde_json::from_slice(packed).map_err(|source| broken(&source))?;
     let mut name = folder.file_name().unwrap_or_default().to_owned();
     name.push(".making");
     let making = folder.with_file_name(name);
@@ -119,36 +93,20 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let clock = Clock::system(Timestamp::UNIX_EPOCH, SignedDuration::ZERO);
         let first = CaTree::open(&at("one"), "home.arpa", &clock).expect("make a tree");
-        let key = SharedKey::create(&at("key")).expect("make a key");
-        let sealed = key.seal("irori/trust", &pack_tree(&at("one")).expect("pack")).expect("seal");
-        assert!(!String::from_utf8_lossy(&sealed).contains("PRIVATE KEY"));
+        let key = Unlock::KeyFile(at("key"));
+        let sealed = seal_tree(&key, "irori/trust", &at("one")).expect("seal");
+        let text = String::from_utf8(sealed.clone()).expect("text");
+        assert!(!text.contains("PRIVATE") && !text.contains("UFJJVkFURSBLRVk"), "neither as it is nor in base64");
 
-        let given = SharedKey::load(&at("key")).expect("read a key").expect("is there");
-        unpack_tree(&given.open("irori/trust", &sealed).expect("open"), &at("other")).expect("unpack");
+        unpack_tree(&open_tree(&key, "irori/trust", &sealed).expect("open"), &at("other")).expect("unpack");
         let other = CaTree::open(&at("other"), "home.arpa", &clock).expect("open the tree");
         assert_eq!(other.root_pem(), first.root_pem());
 
-        let stranger = SharedKey::create(&at("stranger")).expect("make a key");
-        assert!(stranger.open("irori/trust", &sealed).is_err());
-        assert!(given.open("irori/elsewhere", &sealed).is_err());
-        for byte in [0, 1, 20, sealed.len() - 1] {
-            let mut changed = sealed.clone();
-            changed[byte] ^= 1;
-            assert!(given.open("irori/trust", &changed).is_err(), "byte {byte}");
-        }
-        assert!(given.open("irori/trust", &sealed[..5]).is_err());
-    }
-
-    #[test]
-    fn a_key_file_is_64_hexadecimal_digits() {
-        let folder = tempfile::tempdir().expect("make a folder");
-        let path = folder.path().join("key");
-        assert!(SharedKey::load(&path).expect("no error").is_none());
-        for bad in ["", "ab", &"g".repeat(64), &"a".repeat(63), &"a".repeat(66)] {
-            std::fs::write(&path, bad).expect("write");
-            assert!(SharedKey::load(&path).is_err(), "{bad}");
-        }
-        std::fs::write(&path, format!("{}\n", "aB".repeat(32))).expect("write");
-        assert!(SharedKey::load(&path).expect("no error").is_some());
+        Keyring::create(&Unlock::KeyFile(at("stranger")), 0).expect("make a key");
+        let opened = |key: &str, name: &str| open_tree(&Unlock::KeyFile(at(key)), name, &sealed);
+        assert!(matches!(opened("stranger", "irori/trust"), Err(SealError::WrongKey)));
+        assert!(matches!(opened("nowhere", "irori/trust"), Err(SealError::KeyFileMissing { .. })));
+        assert!(matches!(opened("key", "irori/elsewhere"), Err(SealError::Damaged { .. })));
+        assert!(open_tree(&key, "irori/trust", &sealed[..50]).is_err());
     }
 }

@@ -5,7 +5,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use irori_runtime::Clock;
 use irori_store::{Durability, EmbeddedStore, EtcdSettings, EtcdStore, Expect, Login, Store, StoreError, Write};
-use irori_trust::{CaTree, Identity, SharedKey, TrustError, pack_tree, tls, unpack_tree};
+use irori_trust::{
+    CaTree, Identity, TrustError, open_tree, pack_tree,
+    seal::{SealError, Unlock},
+    seal_tree, tls, unpack_tree,
+};
 
 use super::Context;
 
@@ -137,21 +141,21 @@ impl StoreAt {
     async fn shared_trust(&self, store: &dyn Store, context: &Context, domain: &str) -> Result<Arc<CaTree>> {
         let folder = context.data.trust();
         let path = self.shared_key.clone().unwrap_or_else(|| context.data.root().join("shared.key"));
+        let unlock = Unlock::KeyFile(path);
         let sealed = match store.get(TRUST_KEY).await? {
             Some(entry) => entry.value,
-            None => match offer(store, context, domain, &path).await? {
+            None => match offer(store, context, domain, &unlock).await? {
                 None => return Ok(Arc::new(CaTree::open(&folder, domain, &context.clock)?)),
                 Some(theirs) => theirs,
             },
         };
-        let Some(key) = SharedKey::load(&path)? else {
-            return Err(TrustError::Parse {
-                what: "shared keys",
-                reason: format!("`{}` is missing: copy it from the first server of this home", path.display()),
-            }
-            .into());
-        };
-        let packed = key.open(TRUST_KEY, &sealed)?;
+        let packed = open_tree(&unlock, TRUST_KEY, &sealed).map_err(|failed| {
+            let told = match &failed {
+                SealError::KeyFileMissing { .. } => "the home's keys are shared sealed: copy shared.key from its first server",
+                _ => "open the home's shared keys",
+            };
+            anyhow::Error::new(failed).context(told)
+        })?;
         if !folder.exists() {
             unpack_tree(&packed, &folder)?;
         } else if pack_tree(&folder)? != packed {
@@ -166,7 +170,7 @@ impl StoreAt {
 }
 
 /// Offers our keys to the store, making them where we have none. Returns those of another server if it was quicker.
-async fn offer(store: &dyn Store, context: &Context, domain: &str, path: &std::path::Path) -> Result<Option<bytes::Bytes>> {
+async fn offer(store: &dyn Store, context: &Context, domain: &str, unlock: &Unlock) -> Result<Option<bytes::Bytes>> {
     let folder = context.data.trust();
     let offered = context.data.root().join("trust.offered");
     let fresh = !folder.exists();
@@ -175,11 +179,7 @@ async fn offer(store: &dyn Store, context: &Context, domain: &str, path: &std::p
         std::fs::remove_dir_all(&offered).with_context(|| format!("remove `{}`", offered.display()))?;
     }
     CaTree::open(ours, domain, &context.clock)?;
-    let key = match SharedKey::load(path)? {
-        Some(key) => key,
-        None => SharedKey::create(path)?,
-    };
-    let sealed = key.seal(TRUST_KEY, &pack_tree(ours)?)?;
+    let sealed = seal_tree(unlock, TRUST_KEY, ours)?;
     let write = Write { key: TRUST_KEY.into(), expect: Expect::Absent, value: Some(sealed.into()) };
     let theirs = match store.commit(vec![write], Durability::Synced).await {
         Ok(_) => None,
