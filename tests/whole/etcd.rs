@@ -133,6 +133,15 @@ impl Server {
         process.wait().unwrap();
     }
 
+    /// SIGTERM, and its end.
+    fn end(&mut self) {
+        let mut process = self.process.take().unwrap();
+        assert!(Command::new("kill").arg(process.id().to_string()).status().unwrap().success());
+        eventually("the server ends", Duration::from_secs(20), || {
+            process.try_wait().unwrap().map(|ended| assert!(ended.success(), "{ended}")).ok_or_else(|| "it runs".to_owned())
+        });
+    }
+
     /// As another server's administrator, if one is named.
     fn kubectl_as(&self, who: &Self, arguments: &[&str]) -> Result<String, String> {
         let said = Command::new(kubectl())
@@ -227,6 +236,27 @@ fn when_the_leading_server_is_killed_another_goes_on_within_15_seconds() {
     one.start();
     assert_eq!(one.kubectl(&["get", "deployments", "-o", "name"]).unwrap().lines().count(), 2);
     other.leads("kube-controller-manager").unwrap();
+    for server in [&one, &other] {
+        assert_eq!(bad_lines(&server.log(), &[]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_leading_server_that_ends_hands_over_at_once() {
+    let etcd = Etcd::single();
+    let folder = tempfile::tempdir().unwrap();
+    let words = on(&etcd, &folder.path().join("shared.key"));
+    let mut one = Server::new(folder.path().join("one"), words.clone());
+    let mut other = Server::new(folder.path().join("other"), words);
+    one.start();
+    eventually("the first server leads", FAILOVER_MAX, || one.leads("kube-controller-manager"));
+    other.start();
+    one.end();
+    let since = Instant::now();
+    for lease in ["kube-controller-manager", "kube-scheduler"] {
+        eventually("the second server leads", Duration::from_secs(5), || other.leads(lease));
+    }
+    println!("handover: {:.1} s", since.elapsed().as_secs_f64());
     for server in [&one, &other] {
         assert_eq!(bad_lines(&server.log(), &[]), Vec::<String>::new());
     }

@@ -156,7 +156,8 @@ impl Candidate {
     /// Lets the Lease go, so that nobody has to wait for it.
     async fn release(&self, mut held: Lease) {
         if let Some(spec) = &mut held.spec {
-            spec.holder_identity = Some(String::new());
+            // The API takes no empty name.
+            spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime(self.clock.now()));
             spec.acquire_time = spec.renew_time.clone();

@@ -15,7 +15,7 @@ fn a_lease_is_free_when_nobody_holds_it_or_it_was_ours_or_it_stood_still_for_its
     assert_eq!(free_in(Some(&theirs), "me", seconds(0)), seconds(15));
     assert_eq!(free_in(Some(&theirs), "me", seconds(14)), seconds(1));
     assert_eq!(free_in(Some(&theirs), "me", seconds(16)), seconds(0));
-    let released = LeaseSpec { holder_identity: Some(String::new()), ..theirs };
+    let released = LeaseSpec { holder_identity: None, ..theirs };
     assert_eq!(free_in(Some(&released), "me", seconds(0)), seconds(0));
 }
 
