@@ -10,6 +10,9 @@ pub fn code(error: &anyhow::Error) -> Option<&'static str> {
         if cause.is::<irori_store::OpenError>() {
             return Some("E06");
         }
+        if cause.is::<irori_store::SealedError>() || cause.is::<irori_trust::seal::SealError>() {
+            return Some("E10");
+        }
         if let Some(etcd) = cause.downcast_ref::<irori_store::EtcdError>() {
             return Some(match etcd {
                 irori_store::EtcdError::Unreachable { .. } => "E20",
@@ -37,8 +40,8 @@ mod tests {
     #[test]
     fn every_code_has_its_page() {
         let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
-        for number in 1..=9 {
-            let page = pages.join(format!("E0{number}.md"));
+        for number in 1..=10 {
+            let page = pages.join(format!("E{number:02}.md"));
             assert!(page.is_file(), "{} is missing", page.display());
         }
         for code in ["E20", "E21", "E22"] {

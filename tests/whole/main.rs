@@ -16,6 +16,7 @@ mod killed;
 mod kubectl;
 mod network;
 mod pods;
+mod sealed;
 mod traffic;
 mod watches;
 mod workloads;

@@ -3,7 +3,7 @@
 //! A sealed value: `2 · generation u32, big endian · nonce, 12 bytes · ciphertext and tag`, by AES-256-GCM-SIV (RFC 8452). What is
 //! authenticated besides is the head and the name that the value is stored under, so that a value in another place does not open. Nonces
 //! are random; the algorithm forgives a repeated one, and a generation is to be followed by a new one before `VALUES_MAX` values.
-//! The root key comes from a file of 32 random bytes, or from a passphrase by Argon2id (RFC 9106). It seals nothing but data keys.
+//! The root key comes from a file of 64 hexadecimal digits, or from a passphrase by Argon2id (RFC 9106). It seals nothing but data keys.
 use std::{fmt, path::Path};
 
 use aws_lc_rs::{
@@ -44,7 +44,7 @@ pub enum SealError {
     KeyFileNeeded,
     #[error("key file `{path}` is missing, and the store is sealed with it; bring it back from where it was copied to")]
     KeyFileMissing { path: String },
-    #[error("key file `{path}` does not hold {KEY_BYTES} bytes in base64")]
+    #[error("key file `{path}` does not hold 64 hexadecimal digits")]
     KeyFileMalformed { path: String },
     #[error("the passphrase has fewer than {PASSPHRASE_BYTES_MIN} bytes")]
     PassphraseShort,
@@ -136,7 +136,7 @@ struct Generation {
 
 /// The data keys of a store, unlocked. Holds secrets; shows none.
 pub struct Keyring {
-    root: LessSafeKey,
+    root: [u8; KEY_BYTES],
     argon2id: Option<Argon2id>,
     /// Ascending; never empty.
     generations: Vec<Generation>,
@@ -153,10 +153,11 @@ impl Keyring {
     pub fn create(unlock: &Unlock, began: u64) -> Result<Self, SealError> {
         let (root, argon2id) = match unlock {
             Unlock::KeyFile(path) => {
-                if read_secret(path)?.is_none() {
-                    write_secret(path, format!("{}\n", STANDARD.encode(random::<KEY_BYTES>()?)).as_bytes())?;
-                }
-                (key_of_file(path)?, None)
+                let key = match read_key(path)? {
+                    Some(key) => key,
+                    None => make_key(path)?,
+                };
+                (key, None)
             }
             Unlock::Passphrase(passphrase) => {
                 let salt = STANDARD.encode(random::<16>()?);
@@ -164,25 +165,30 @@ impl Keyring {
                 (key_of_passphrase(passphrase, &how)?, Some(how))
             }
         };
-        Ok(Self { root: cipher(&root), argon2id, generations: vec![Generation::new(1, began)?] })
+        Ok(Self { root, argon2id, generations: vec![Generation::new(1, began)?] })
     }
 
     /// Opens the record that `record` made.
     pub fn unlock(record: &[u8], unlock: &Unlock) -> Result<Self, SealError> {
-        let malformed = |reason: &dyn fmt::Display| SealError::Record { reason: reason.to_string() };
-        let format: serde_json::Value = serde_json::from_slice(record).map_err(|e| malformed(&e))?;
-        let found = format.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
-        if found > u64::from(RECORD_FORMAT) {
-            return Err(SealError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX) });
-        }
-        let record: Record = serde_json::from_value(format).map_err(|e| malformed(&e))?;
+        let record = Record::read(record)?;
         let root = match (unlock, &record.argon2id) {
-            (Unlock::KeyFile(path), None) => key_of_file(path)?,
+            (Unlock::KeyFile(path), None) => {
+                read_key(path)?.ok_or_else(|| SealError::KeyFileMissing { path: path.display().to_string() })?
+            }
             (Unlock::Passphrase(passphrase), Some(how)) => key_of_passphrase(passphrase, how)?,
             (Unlock::KeyFile(_), Some(_)) => return Err(SealError::PassphraseNeeded),
             (Unlock::Passphrase(_), None) => return Err(SealError::KeyFileNeeded),
         };
-        let root = cipher(&root);
+        Self::unwrap(root, record)
+    }
+
+    /// Opens a newer record of the same store.
+    pub fn follow(&self, record: &[u8]) -> Result<Self, SealError> {
+        Self::unwrap(self.root, Record::read(record)?)
+    }
+
+    fn unwrap(root: [u8; KEY_BYTES], record: Record) -> Result<Self, SealError> {
+        let key = cipher(&root);
         let mut generations: Vec<Generation> = Vec::new();
         for wrapped in &record.generations {
             if generations.last().is_some_and(|last| last.id >= wrapped.id) {
@@ -190,7 +196,7 @@ impl Keyring {
             }
             let bytes = STANDARD.decode(&wrapped.key).map_err(|e| malformed(&e))?;
             let aad = wrapping(wrapped.id, wrapped.began, record.argon2id.as_ref());
-            let bytes = open(&root, &aad, &bytes).ok_or(SealError::WrongKey)?;
+            let bytes = open(&key, &aad, &bytes).ok_or(SealError::WrongKey)?;
             let bytes = bytes.try_into().map_err(|_| malformed(&"a data key has another length"))?;
             generations.push(Generation { id: wrapped.id, began: wrapped.began, bytes, key: cipher(&bytes) });
         }
@@ -202,9 +208,10 @@ impl Keyring {
 
     /// The data keys, wrapped: what is kept beside the values.
     pub fn record(&self) -> Result<Vec<u8>, SealError> {
+        let root = cipher(&self.root);
         let wrap = |generation: &Generation| {
             let aad = wrapping(generation.id, generation.began, self.argon2id.as_ref());
-            let key = STANDARD.encode(seal(&self.root, &aad, &generation.bytes)?);
+            let key = STANDARD.encode(seal(&root, &aad, &generation.bytes)?);
             Ok(WrappedKey { id: generation.id, began: generation.began, key })
         };
         let generations = self.generations.iter().map(wrap).collect::<Result<_, SealError>>()?;
@@ -218,19 +225,20 @@ impl Keyring {
         (newest.id, newest.began)
     }
 
-    /// Begins a new generation.
-    pub fn rotate(&mut self, began: u64) -> Result<u32, SealError> {
+    /// The same with a new generation.
+    pub fn rotated(&self, began: u64) -> Result<Self, SealError> {
         if self.generations.len() >= GENERATIONS_MAX {
             return Err(SealError::TooManyGenerations);
         }
-        let id = self.newest().0 + 1;
-        self.generations.push(Generation::new(id, began)?);
-        Ok(id)
+        let mut generations: Vec<Generation> = self.generations.iter().map(Generation::again).collect();
+        generations.push(Generation::new(self.newest().0 + 1, began)?);
+        Ok(Self { root: self.root, argon2id: self.argon2id.clone(), generations })
     }
 
-    /// Forgets all generations but the newest: nothing is sealed with them any more.
-    pub fn retire(&mut self) {
-        self.generations.drain(..self.generations.len() - 1);
+    /// The same without all generations but the newest: nothing is sealed with them any more.
+    pub fn retired(&self) -> Self {
+        let newest = self.generations.last().expect("a keyring has a generation");
+        Self { root: self.root, argon2id: self.argon2id.clone(), generations: vec![newest.again()] }
     }
 
     pub fn generations(&self) -> usize {
@@ -272,6 +280,25 @@ impl Generation {
         let bytes = random()?;
         Ok(Self { id, began, bytes, key: cipher(&bytes) })
     }
+
+    fn again(&self) -> Self {
+        Self { id: self.id, began: self.began, bytes: self.bytes, key: cipher(&self.bytes) }
+    }
+}
+
+impl Record {
+    fn read(bytes: &[u8]) -> Result<Self, SealError> {
+        let record: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;
+        let found = record.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        if found > u64::from(RECORD_FORMAT) {
+            return Err(SealError::Newer { found: u32::try_from(found).unwrap_or(u32::MAX) });
+        }
+        serde_json::from_value(record).map_err(|e| malformed(&e))
+    }
+}
+
+fn malformed(reason: &dyn fmt::Display) -> SealError {
+    SealError::Record { reason: reason.to_string() }
 }
 
 fn random<const N: usize>() -> Result<[u8; N], SealError> {
@@ -309,15 +336,25 @@ fn wrapping(id: u32, began: u64, how: Option<&Argon2id>) -> Vec<u8> {
     [b"irori data key\0".as_slice(), &id.to_be_bytes(), &began.to_be_bytes(), how.as_bytes()].concat()
 }
 
-fn key_of_file(path: &Path) -> Result<[u8; KEY_BYTES], SealError> {
-    let shown = || path.display().to_string();
-    let text = read_secret(path)?.ok_or_else(|| SealError::KeyFileMissing { path: shown() })?;
-    let bytes = STANDARD.decode(text.trim_ascii()).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| SealError::KeyFileMalformed { path: shown() })
+/// A key file: 64 hexadecimal digits. `None` where there is none.
+pub fn read_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, SealError> {
+    let Some(text) = read_secret(path)? else { return Ok(None) };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pair = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?);
+    let bytes: Option<Vec<u8>> = text.trim_ascii().chunks(2).map(pair).collect();
+    let key = bytes.and_then(|bytes| bytes.try_into().ok());
+    key.map(Some).ok_or_else(|| SealError::KeyFileMalformed { path: path.display().to_string() })
+}
+
+/// Makes a key, and writes it to a file (0600).
+pub fn make_key(path: &Path) -> Result<[u8; KEY_BYTES], SealError> {
+    let key = random::<KEY_BYTES>()?;
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_secret(path, digits.as_bytes())?;
+    Ok(key)
 }
 
 fn key_of_passphrase(passphrase: &Passphrase, how: &Argon2id) -> Result<[u8; KEY_BYTES], SealError> {
-    let malformed = |reason: &dyn fmt::Display| SealError::Record { reason: reason.to_string() };
     if how.memory_kib > ARGON2_MEMORY_KIB_MAX {
         return Err(malformed(&format!("a derivation that takes {} KiB", how.memory_kib)));
     }

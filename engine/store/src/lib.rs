@@ -31,6 +31,7 @@ mod etcd;
 pub mod ledger;
 mod limits;
 mod log;
+mod sealed;
 pub mod sim;
 mod state;
 
@@ -39,3 +40,4 @@ pub use embedded::{EmbeddedStore, Settings, Stats};
 pub use etcd::{EtcdError, EtcdSettings, EtcdStore, Login};
 pub use limits::Limits;
 pub use log::{OpenError, Written, written_after};
+pub use sealed::{KEYS, Resealed, SealedError, SealedStore};

@@ -3,11 +3,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
+use irori_api::row::Tables;
 use irori_runtime::Clock;
-use irori_store::{Durability, EmbeddedStore, EtcdSettings, EtcdStore, Expect, Login, Store, StoreError, Write};
+use irori_store::{Durability, EmbeddedStore, EtcdSettings, EtcdStore, Expect, Login, SealedStore, Store, StoreError, Write};
 use irori_trust::{
     CaTree, Identity, TrustError, open_tree, pack_tree,
-    seal::{SealError, Unlock},
+    seal::{Passphrase, SealError, Unlock},
     seal_tree, tls, unpack_tree,
 };
 
@@ -41,6 +42,15 @@ pub struct StoreAt {
     /// given a copy.
     #[arg(long, value_name = "FILE", requires = "store", help_heading = "Store")]
     pub shared_key: Option<PathBuf>,
+    /// A resource whose objects are sealed at rest, such as `secrets` or `deployments.apps`; may be given more than once.
+    #[arg(long = "seal", value_name = "RESOURCE", default_value = "secrets", help_heading = "Sealing at rest")]
+    pub seal: Vec<String>,
+    /// The key that seals at rest; DATA/sealing.key by default, with etcd the shared key. Made at the first start: keep a copy elsewhere.
+    #[arg(long, value_name = "FILE", conflicts_with = "sealing_passphrase_file", help_heading = "Sealing at rest")]
+    pub sealing_key_file: Option<PathBuf>,
+    /// A file with the passphrase that seals at rest, instead of a key file. A systemd credential named `irori-passphrase` does the same.
+    #[arg(long, value_name = "FILE", help_heading = "Sealing at rest")]
+    pub sealing_passphrase_file: Option<PathBuf>,
 }
 
 /// An address of the form `etcd://…`.
@@ -92,7 +102,13 @@ impl StoreAt {
             ("--etcd-password-file", path(&self.etcd_password_file)?),
             ("--shared-key", path(&self.shared_key)?),
         ];
-        Ok(given.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect())
+        let sealing = [
+            ("--sealing-key-file", path(&self.sealing_key_file)?),
+            ("--sealing-passphrase-file", path(&self.sealing_passphrase_file)?),
+        ];
+        let sealed = self.seal.iter().map(|resource| ("--seal", Some(resource.clone())));
+        let given = given.into_iter().chain(sealing).chain(sealed);
+        Ok(given.filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect())
     }
 
     /// Opens the store and the home's keys.
@@ -100,7 +116,10 @@ impl StoreAt {
         let Context { data, clock, store_tasks, .. } = context;
         let Some(at) = &self.store else {
             let trust = Arc::new(CaTree::open(&data.trust(), domain, clock)?);
-            return Ok((EmbeddedStore::open(irori_store::Settings::at(&data.store())?, store_tasks)?, trust));
+            let prefixes = self.sealed_prefixes()?;
+            let unlock = self.unlock(data.root().join("sealing.key"))?;
+            let store = EmbeddedStore::open(irori_store::Settings::at(&data.store())?, store_tasks)?;
+            return Ok((SealedStore::open(store, &unlock, prefixes).await?, trust));
         };
         ensure!(
             !data.store().exists(),
@@ -115,9 +134,44 @@ impl StoreAt {
             noted: Some(data.root().join("etcd-revision")),
             ..EtcdSettings::at(address.endpoints, &prefix, clock.clone())
         };
+        let prefixes = self.sealed_prefixes()?;
         let store = EtcdStore::open(settings, store_tasks).await?;
         let trust = self.shared_trust(store.as_ref(), context, domain).await?;
-        Ok((store, trust))
+        let unlock = self.unlock(self.shared_key_file(context))?;
+        Ok((SealedStore::open(store, &unlock, prefixes).await?, trust))
+    }
+
+    fn shared_key_file(&self, context: &Context) -> PathBuf {
+        self.shared_key.clone().unwrap_or_else(|| context.data.root().join("shared.key"))
+    }
+
+    /// What unlocks the sealed values: `otherwise` where no key is named.
+    fn unlock(&self, otherwise: PathBuf) -> Result<Unlock> {
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join("irori-passphrase"));
+        let passphrase = self
+            .sealing_passphrase_file
+            .clone()
+            .or_else(|| credential.filter(|file| self.sealing_key_file.is_none() && file.is_file()));
+        let Some(path) = passphrase else {
+            return Ok(Unlock::KeyFile(self.sealing_key_file.clone().unwrap_or(otherwise)));
+        };
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;
+        Ok(Unlock::Passphrase(Passphrase::new(text.lines().next().unwrap_or_default())?))
+    }
+
+    /// Where the objects lie that are to be sealed.
+    fn sealed_prefixes(&self) -> Result<Vec<String>> {
+        let tables = Tables::builtin();
+        let prefix = |named: &String| {
+            let (resource, group) = named.split_once('.').unwrap_or((named, ""));
+            let mut rows = tables.rows.values().filter(|row| row.gvr.resource == resource && row.gvr.group == group);
+            let storage = rows.find_map(|row| row.storage.as_ref());
+            let storage = storage.with_context(|| {
+                format!("`{named}` is no resource that is stored; expected one such as `secrets` or `deployments.apps`")
+            })?;
+            Ok(format!("{}/", storage.prefix))
+        };
+        self.seal.iter().map(prefix).collect()
     }
 
     fn tls(&self, clock: &Clock) -> Result<Option<Arc<rustls::ClientConfig>>> {
@@ -140,8 +194,7 @@ impl StoreAt {
     /// The keys of the home: those in the store, or ours where there are none yet.
     async fn shared_trust(&self, store: &dyn Store, context: &Context, domain: &str) -> Result<Arc<CaTree>> {
         let folder = context.data.trust();
-        let path = self.shared_key.clone().unwrap_or_else(|| context.data.root().join("shared.key"));
-        let unlock = Unlock::KeyFile(path);
+        let unlock = Unlock::KeyFile(self.shared_key_file(context));
         let sealed = match store.get(TRUST_KEY).await? {
             Some(entry) => entry.value,
             None => match offer(store, context, domain, &unlock).await? {
@@ -213,6 +266,16 @@ mod tests {
         for bad in ["", "http://a:1", "etcd://", "etcd://a:1,,b:2", "etcd://a:port", "etcd://:2379", "a:1"] {
             assert!(address(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn sealed_resources_are_named_as_kubectl_names_them() {
+        let sealed = |names: &[&str]| {
+            let seal = names.iter().map(|name| (*name).to_owned()).collect();
+            StoreAt { seal, ..StoreAt::default() }.sealed_prefixes()
+        };
+        assert_eq!(sealed(&["secrets", "deployments.apps"]).unwrap(), ["core/secrets/", "apps/deployments/"]);
+        assert!(sealed(&["secret"]).is_err() && sealed(&["deployments"]).is_err() && sealed(&["tokenreviews"]).is_err());
     }
 
     #[test]

@@ -37,19 +37,17 @@ fn a_value_in_another_place_or_with_any_bit_changed_does_not_open() {
 fn a_record_opens_with_its_own_key_alone() {
     let (_folder, unlock) = in_folder();
     let (_other_folder, other) = in_folder();
-    let mut keys = Keyring::create(&unlock, 7).expect("keys");
-    let old = keys.seal("n", b"old").expect("seal");
-    assert_eq!(keys.rotate(9).expect("rotate"), 2);
-    let record = keys.record().expect("record");
+    let first = Keyring::create(&unlock, 7).expect("keys");
+    let old = first.seal("n", b"old").expect("seal");
+    let record = first.rotated(9).expect("rotate").record().expect("record");
+    assert_eq!(first.follow(&record).expect("follow").newest(), (2, 9));
     let again = Keyring::unlock(&record, &unlock).expect("unlock");
     assert_eq!((again.newest(), again.generations()), ((2, 9), 2));
     assert_eq!(again.open("n", &old).expect("older generations still open"), b"old");
     assert!(matches!(Keyring::unlock(&record, &other), Err(SealError::KeyFileMissing { .. })));
     Keyring::create(&other, 0).expect("another key");
     assert!(matches!(Keyring::unlock(&record, &other), Err(SealError::WrongKey)));
-    let mut again = again;
-    again.retire();
-    assert!(matches!(again.open("n", &old), Err(SealError::UnknownGeneration { generation: 1, .. })));
+    assert!(matches!(again.retired().open("n", &old), Err(SealError::UnknownGeneration { generation: 1, .. })));
 }
 
 #[test]
@@ -83,7 +81,7 @@ fn a_generation_too_many_is_refused() {
     let (_folder, unlock) = in_folder();
     let mut keys = Keyring::create(&unlock, 0).expect("keys");
     for began in 1..GENERATIONS_MAX as u64 {
-        keys.rotate(began).expect("there is room");
+        keys = keys.rotated(began).expect("there is room");
     }
-    assert!(matches!(keys.rotate(99), Err(SealError::TooManyGenerations)));
+    assert!(matches!(keys.rotated(99), Err(SealError::TooManyGenerations)));
 }

@@ -7,4 +7,5 @@ mod embedded;
 mod etcd;
 mod faults;
 mod linear;
+mod sealed;
 mod words;
