@@ -61,7 +61,7 @@ fn without_the_shared_key_no_other_server_joins() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = Api::new(&binary()).with(&on(&etcd, &folder.path().join("shared.key")));
     one.start();
-    fs::write(folder.path().join("wrong.key"), format!("{}=", "A".repeat(43))).unwrap();
+    fs::write(folder.path().join("wrong.key"), "a".repeat(64)).unwrap();
     for (key, told) in [("missing.key", "copy shared.key from its first server"), ("wrong.key", "sealed with another key file")] {
         let data = folder.path().join(key).with_extension("data");
         fs::write(folder.path().join("token"), "long-enough").unwrap();
