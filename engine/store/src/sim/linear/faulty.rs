@@ -119,8 +119,10 @@ impl Watch for FaultyWatch {
     async fn next(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
         let mut events = self.watch.next().await?;
         let Some(planted) = self.planted else { return Ok(events) };
-        if self.dice.below(2) == 0 && events.len() > 1 {
-            let at = self.dice.below(events.len() - 1);
+        // Between two commits, since the events of one commit have no order.
+        let borders: Vec<usize> = (1..events.len()).filter(|at| events[at - 1].revision != events[*at].revision).collect();
+        if !borders.is_empty() {
+            let at = borders[self.dice.below(borders.len())] - 1;
             match planted {
                 Planted::DroppedEvent => drop(events.remove(at)),
                 Planted::RepeatedEvent => events.insert(at, events[at].clone()),
