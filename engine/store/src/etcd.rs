@@ -165,6 +165,20 @@ impl EtcdStore {
         error(failed, asked, oldest.unwrap_or_default())
     }
 
+    /// What "no space" means for a commit: a member that finds its quota exceeded while it carries one out does so and then refuses it.
+    async fn full(&self, writes: &[Write]) -> StoreError {
+        for write in writes {
+            match self.get(&write.key).await {
+                Ok(current) if holds(write.expect, current.as_ref()) => {}
+                Ok(_) | Err(_) => {
+                    let reason = "etcd has no space left, and the change may have been its last".to_owned();
+                    return StoreError::Unknown { reason };
+                }
+            }
+        }
+        StoreError::Full
+    }
+
     fn entry(&self, kv: wire::KeyValue) -> Option<Entry> {
         let key = self.shared.keys.own(&kv.key)?;
         Some(Entry { key, value: kv.value, revision: Revision(kv.mod_revision.max(0) as u64) })
@@ -174,15 +188,18 @@ impl EtcdStore {
         let found = responses.into_iter().map(|response| response.range.and_then(|range| range.kvs.into_iter().next()));
         for (write, found) in writes.iter().zip(found) {
             let current = found.and_then(|kv| self.entry(kv));
-            let holds = match write.expect {
-                Expect::Absent => current.is_none(),
-                Expect::At(revision) => current.as_ref().is_some_and(|entry| entry.revision == revision),
-            };
-            if !holds {
+            if !holds(write.expect, current.as_ref()) {
                 return StoreError::Conflict { key: write.key.clone(), current };
             }
         }
         StoreError::Unknown { reason: "etcd refused a commit without a reason".to_owned() }
+    }
+}
+
+fn holds(expect: Expect, current: Option<&Entry>) -> bool {
+    match expect {
+        Expect::Absent => current.is_none(),
+        Expect::At(revision) => current.is_some_and(|entry| entry.revision == revision),
     }
 }
 
@@ -286,9 +303,11 @@ impl Store for EtcdStore {
     async fn commit(&self, writes: Vec<Write>, _durability: Durability) -> Result<Revision, StoreError> {
         self.shared.client.living()?;
         self.limits().check(&writes)?;
-        match self.shared.client.commit(transaction(&self.shared.keys, &writes)).await? {
-            Committed::Done(revision) => Ok(revision),
-            Committed::Refused(responses) => Err(self.conflict(&writes, responses)),
+        match self.shared.client.commit(transaction(&self.shared.keys, &writes)).await {
+            Ok(Committed::Done(revision)) => Ok(revision),
+            Ok(Committed::Refused(responses)) => Err(self.conflict(&writes, responses)),
+            Err(StoreError::Full) => Err(self.full(&writes).await),
+            Err(failed) => Err(failed),
         }
     }
 

@@ -223,7 +223,8 @@ impl Client {
         Err(StoreError::Unavailable { reason: "no member of etcd answers".to_owned() }.into())
     }
 
-    /// Carries out a transaction, at most once. Errors: `Unavailable` (certainly not carried out), `Unknown`, `Full`, `Limit`, `Stopped`.
+    /// Carries out a transaction, at most once. Errors: `Unavailable` (certainly not carried out), `Unknown`, `Full` (it may
+    /// have been carried out), `Limit`, `Stopped`.
     pub async fn commit(&self, asked: wire::TxnRequest) -> Result<Committed, StoreError> {
         let deadline = Instant::now() + SEND_MAX;
         for round in 0.. {
