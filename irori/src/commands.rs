@@ -64,5 +64,5 @@ pub fn client_of(kubeconfig: &str, server: Option<&str>, clock: &Clock) -> Resul
         Some(url) => url.to_owned(),
         None => field("server")?,
     };
-    Ok(connect(&Remote { url, ca_pem: pem("certificate-authority-data")?, identity, clock: clock.clone() })?)
+    Ok(connect(&Remote { url, ca_pem: pem("certificate-authority-data")?, identity, agent: "irori", clock: clock.clone() })?)
 }

@@ -44,6 +44,8 @@ pub struct Remote {
     /// The only certificates that the server's is verified against.
     pub ca_pem: String,
     pub identity: Identity,
+    /// The User-Agent: the field manager of what is written.
+    pub agent: &'static str,
     pub clock: Clock,
 }
 
@@ -111,6 +113,7 @@ pub fn connect(to: &Remote) -> Result<kube::Client, ConnectError> {
         authority,
         prefix: base.path().trim_end_matches('/').to_owned(),
         token,
+        agent: HeaderValue::from_static(to.agent),
     };
     Ok(kube::Client::new(service, "default"))
 }
@@ -122,6 +125,7 @@ struct Outgoing {
     authority: uri::Authority,
     prefix: String,
     token: Option<HeaderValue>,
+    agent: HeaderValue,
 }
 
 impl Service<Request<kube::client::Body>> for Outgoing {
@@ -145,6 +149,7 @@ impl Service<Request<kube::client::Body>> for Outgoing {
             Ok(uri) => *request.uri_mut() = uri,
             Err(source) => return Box::pin(async move { Err(source.into()) }),
         }
+        request.headers_mut().entry(header::USER_AGENT).or_insert_with(|| self.agent.clone());
         if let Some(token) = &self.token {
             request.headers_mut().insert(header::AUTHORIZATION, token.clone());
         }

@@ -7,7 +7,7 @@ use irori_api::{
     status::Status,
 };
 use irori_http::Response;
-use irori_rules::{Birth, Part};
+use irori_rules::{Birth, Part, managed};
 use irori_store::Entry;
 use serde_json::Value;
 
@@ -16,7 +16,10 @@ use crate::{
     authz,
     call::Call,
     commit::{self, Lost},
-    decode, limits, patch as patching, read,
+    decode, limits,
+    options::WriteOptions,
+    patch::{self as patching, Patch},
+    read,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -25,24 +28,27 @@ use crate::{
 
 /// POST to a collection.
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
-    let dry_run = decode::dry_run(call)?;
-    decode::field_validation(call)?;
+    let options = WriteOptions::read(server, call)?;
     refuse_kind(row)?;
     let mut object = decode::object(server, call, row).await?;
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
     irori_rules::default_object(&server.tables, row, &mut object);
-    let created = create_object(server, call, row, object, dry_run).await?;
-    respond::object(server, call, row, 201, created)
+    managed::track_create(&server.tables, row, &mut object, &options.writer());
+    match create_object(server, call, row, object, options.dry_run).await {
+        Ok(created) => respond::object(server, call, row, 201, created),
+        Err(Lost::Refused(refusal)) => Err(refusal),
+        Err(Lost::Race) => Err(Refusal::already_exists(read::about(row, &call.asked.name))),
+    }
 }
 
-/// The part of a creation behind decoding: also for PUT to a name that is new.
-pub async fn create_object(
+/// The part of a creation behind decoding and tracking: also for PUT and apply to a name that is new. `Race`: the name is taken.
+async fn create_object(
     server: &Arc<Server>,
     call: &mut Call,
     row: &Arc<Row>,
     object: Value,
     dry_run: bool,
-) -> Answered<Value> {
+) -> Result<Value, Lost> {
     let stored_row = server.stored_as(row);
     let mut object = to_stored(server, row, &stored_row, object);
     let generate = text(&object, "generateName").to_owned();
@@ -66,68 +72,78 @@ pub async fn create_object(
         irori_rules::prepare_create(&server.tables, &stored_row, &mut new, &birth);
         let errors = irori_rules::validate_create(&server.tables, &stored_row, &new);
         if !errors.is_empty() {
-            return Err(Refusal::invalid(kind_about(row, &name), &errors));
+            return Err(Refusal::invalid(kind_about(row, &name), &errors).into());
         }
         admission::validate(server, call, &asked, &new).await?;
         warn_without_controller(server, call, row);
         match commit::create(server, &stored_row, &mut new, dry_run).await {
             Ok(()) => return Ok(new),
-            Err(Lost::Refused(refusal)) => return Err(refusal),
             Err(Lost::Race) if attempt < tries => {}
             Err(Lost::Race) if generated => {
-                return Err(Status::generated_name_taken(&row.gvr, &name).into());
+                return Err(Refusal::from(Status::generated_name_taken(&row.gvr, &name)).into());
             }
-            Err(Lost::Race) => return Err(Refusal::already_exists(read::about(row, &name))),
+            Err(lost) => return Err(lost),
         }
     }
-    Err(Refusal::internal("a creation has at least one try"))
+    Err(Refusal::internal("a creation has at least one try").into())
+}
+
+/// A creation by PUT or apply. Whoever may only update makes nothing new by it.
+async fn create_named(
+    server: &Arc<Server>,
+    call: &mut Call,
+    row: &Arc<Row>,
+    object: Value,
+    dry_run: bool,
+) -> Result<Response, Lost> {
+    if !text(&object, "uid").is_empty() {
+        let why = "Precondition failed: UID in precondition: UID in object meta: ";
+        return Err(Refusal::conflict(read::about(row, &call.asked.name), why).into());
+    }
+    let creates = authz::Attributes { verb: "create", ..authz::Attributes::of(call) };
+    authz::require(server, &call.user, &creates)?;
+    let created = create_object(server, call, row, object, dry_run).await?;
+    Ok(respond::object(server, call, row, 201, created)?)
 }
 
 /// PUT of one object, or of a part of it.
 pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: Part<'_>) -> Answered<Response> {
-    let dry_run = decode::dry_run(call)?;
+    let options = WriteOptions::read(server, call)?;
     let mut object = decode::object(server, call, row).await?;
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
     let name = call.asked.name.clone();
-    match text(&object, "name") {
-        "" => return Err(Refusal::bad_request(format!("the name of the object () does not match the name on the URL ({name})"))),
-        own if own != name => {
-            let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");
-            return Err(Refusal::bad_request(message));
-        }
-        _ => {}
-    }
+    require_name(&object, &name)?;
     irori_rules::default_object(&server.tables, row, &mut object);
-    let stored_row = server.stored_as(row);
-    let strategy = irori_rules::strategy(&stored_row);
+    let stored_row = &server.stored_as(row);
+    let strategy = irori_rules::strategy(stored_row);
     let key = read::key(row, &call.asked.namespace, &name)?;
     let revision = text(&object, "resourceVersion").to_owned();
-    let object = to_stored(server, row, &stored_row, object);
     for _ in 0..limits::CONFLICT_TRIES_MAX {
-        let Some(entry) = server.store.get(&key).await? else {
-            if part == Part::Main && strategy.create_on_update {
-                if !text(&object, "uid").is_empty() {
-                    let why = "Precondition failed: UID in precondition: UID in object meta: ";
-                    return Err(Refusal::conflict(read::about(row, &name), why));
-                }
-                // Whoever may only update makes nothing new by it.
-                let creates = authz::Attributes { verb: "create", ..authz::Attributes::of(call) };
-                authz::require(server, &call.user, &creates)?;
-                let created = create_object(server, call, row, object, dry_run).await?;
-                return respond::object(server, call, row, 201, created);
+        let mut object = object.clone();
+        let done = match server.store.get(&key).await? {
+            None if part == Part::Main && strategy.create_on_update => {
+                managed::track_create(&server.tables, row, &mut object, &options.writer());
+                create_named(server, call, row, object, options.dry_run).await
             }
-            return Err(Refusal::not_found(read::about(row, &name)));
+            None => return Err(Refusal::not_found(read::about(row, &name))),
+            Some(_) if revision.is_empty() && !strategy.unconditional_update && text(&object, "uid").is_empty() => {
+                let field = FieldPath::new("metadata").child("resourceVersion");
+                let error = FieldError::new(field, Wrong::Invalid, 0, "must be specified for an update");
+                // The stock text names the resource here, not the kind.
+                return Err(Refusal::invalid_field(read::about(row, &name), error));
+            }
+            Some(entry) => {
+                let current = respond::tree(server, row, &entry)?;
+                managed::track_update(&server.tables, row, &current, &mut object, &options.writer());
+                let target = Target { row, stored_row, entry: &entry, part, dry_run: options.dry_run };
+                let replaced = replace(server, call, &target, current, object).await;
+                answer(server, call, row, replaced)
+            }
         };
-        if revision.is_empty() && !strategy.unconditional_update && text(&object, "uid").is_empty() {
-            let field = FieldPath::new("metadata").child("resourceVersion");
-            let error = FieldError::new(field, Wrong::Invalid, 0, "must be specified for an update");
-            // The stock text names the resource here, not the kind.
-            return Err(Refusal::invalid_field(read::about(row, &name), error));
-        }
-        match replace(server, call, row, &stored_row, &entry, object.clone(), part, dry_run).await {
-            Ok(new) => return answer(server, call, row, 200, new),
+        match done {
+            Ok(response) => return Ok(response),
             Err(Lost::Race) if revision.is_empty() => {}
-            Err(Lost::Race) => return Err(Refusal::modified(read::about(row, &name))),
+            Err(Lost::Race) => break,
             Err(Lost::Refused(refusal)) => return Err(refusal),
         }
     }
@@ -136,35 +152,52 @@ pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part:
 
 /// PATCH of one object, or of a part of it. On a lost race it starts again from the newest object.
 pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: Part<'_>) -> Answered<Response> {
-    let dry_run = decode::dry_run(call)?;
-    decode::field_validation(call)?;
     let patch = patching::read(server, call).await?;
+    let options = patch.options(server, call)?;
     let name = call.asked.name.clone();
     let key = read::key(row, &call.asked.namespace, &name)?;
-    let stored_row = server.stored_as(row);
+    let stored_row = &server.stored_as(row);
     for _ in 0..limits::CONFLICT_TRIES_MAX {
-        let entry = server.store.get(&key).await?.ok_or_else(|| Refusal::not_found(read::about(row, &name)))?;
-        let current = respond::tree(server, row, &entry)?;
-        let mut object = patching::apply(server, call, row, &current, &patch)?;
+        let entry = server.store.get(&key).await?;
+        let current = entry.as_ref().map(|entry| respond::tree(server, row, entry)).transpose()?;
+        let mut object = match (&patch, &current) {
+            (Patch::Apply(config), current) if current.is_some() || part == Part::Main => {
+                let writer = options.writer();
+                managed::apply(&server.tables, row, current.as_ref(), config, &writer, options.force)
+                    .map_err(patching::refuse_apply)?
+            }
+            (Patch::Change(change), Some(current)) => patching::change(server, call, row, current, change)?,
+            _ => return Err(Refusal::not_found(read::about(row, &name))),
+        };
         // What a patch may not say at all: another name or namespace.
-        for field in ["name", "namespace"] {
-            if text(&object, field) != text(&current, field) && text(&object, field).is_empty() {
-                object["metadata"][field] = text(&current, field).into();
+        let said = |field| current.as_ref().map_or("", |current| text(current, field));
+        for (field, here) in [("name", said("name")), ("namespace", said("namespace"))] {
+            if text(&object, field).is_empty() && !here.is_empty() {
+                object["metadata"][field] = here.into();
             }
         }
-        if text(&object, "name") != name {
-            let own = text(&object, "name");
-            let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");
-            return Err(Refusal::bad_request(message));
-        }
+        require_name(&object, &name)?;
         place_in_namespace(&mut object, row, &call.asked.namespace)?;
-        irori_rules::default_object(&server.tables, row, &mut object);
-        let conditional = text(&object, "resourceVersion") != text(&current, "resourceVersion");
-        let object = to_stored(server, row, &stored_row, object);
-        match replace(server, call, row, &stored_row, &entry, object, part, dry_run).await {
-            Ok(new) => return answer(server, call, row, 200, new),
+        let conditional = text(&object, "resourceVersion") != said("resourceVersion");
+        let done = match (entry, current) {
+            (Some(entry), Some(current)) => {
+                if matches!(patch, Patch::Change(_)) {
+                    irori_rules::default_object(&server.tables, row, &mut object);
+                    managed::track_update(&server.tables, row, &current, &mut object, &options.writer());
+                }
+                let target = Target { row, stored_row, entry: &entry, part, dry_run: options.dry_run };
+                let replaced = replace(server, call, &target, current, object).await;
+                answer(server, call, row, replaced)
+            }
+            _ => {
+                refuse_kind(row)?;
+                create_named(server, call, row, object, options.dry_run).await
+            }
+        };
+        match done {
+            Ok(response) => return Ok(response),
             Err(Lost::Race) if !conditional => {}
-            Err(Lost::Race) => return Err(Refusal::modified(read::about(row, &name))),
+            Err(Lost::Race) => break,
             Err(Lost::Refused(refusal)) => return Err(refusal),
         }
     }
@@ -179,26 +212,36 @@ pub enum Replaced {
     Same(Entry),
 }
 
-fn answer(server: &Server, call: &Call, row: &Row, code: u16, replaced: Replaced) -> Answered<Response> {
-    match replaced {
-        Replaced::Written(object) => respond::object(server, call, row, code, object),
-        Replaced::Same(entry) => respond::entry(server, call, row, code, &entry),
-    }
+fn answer(server: &Server, call: &Call, row: &Row, replaced: Result<Replaced, Lost>) -> Result<Response, Lost> {
+    Ok(match replaced? {
+        Replaced::Written(object) => respond::object(server, call, row, 200, object)?,
+        Replaced::Same(entry) => respond::entry(server, call, row, 200, &entry)?,
+    })
 }
 
-/// The stages of a change behind decoding and patching, against one current entry. `object` is in the storage version, defaulted.
-#[allow(clippy::too_many_arguments)]
+/// What is changed: one entry, as it was read.
+pub struct Target<'a> {
+    /// In the version of the request.
+    pub row: &'a Arc<Row>,
+    /// In the version that is stored.
+    pub stored_row: &'a Arc<Row>,
+    pub entry: &'a Entry,
+    pub part: Part<'a>,
+    pub dry_run: bool,
+}
+
+/// The stages of a change behind decoding, patching and tracking. `current` is the entry, and `object` what it shall become, defaulted;
+/// both in the version of the request.
 pub async fn replace(
     server: &Arc<Server>,
     call: &mut Call,
-    row: &Arc<Row>,
-    stored_row: &Arc<Row>,
-    entry: &Entry,
-    mut object: Value,
-    part: Part<'_>,
-    dry_run: bool,
+    target: &Target<'_>,
+    current: Value,
+    object: Value,
 ) -> Result<Replaced, Lost> {
-    let old = respond::tree(server, stored_row, entry)?;
+    let Target { row, stored_row, entry, part, dry_run } = *target;
+    let old = if row.gvk == stored_row.gvk { current } else { respond::tree(server, stored_row, entry)? };
+    let mut object = to_stored(server, row, stored_row, object);
     let name = text(&old, "name").to_owned();
     let revision = text(&object, "resourceVersion");
     if !revision.is_empty() && revision != entry.revision.0.to_string() {
@@ -232,6 +275,7 @@ pub async fn replace(
         return Err(Refusal::invalid(kind_about(row, &name), &errors).into());
     }
     admission::validate(server, call, &asked, &object).await?;
+    managed::keep_times(&old, &mut object);
     if stored::encode(&object, &stored_row.gvk) == entry.value {
         return Ok(Replaced::Same(entry.clone()));
     }
@@ -267,6 +311,15 @@ pub fn now(server: &Server) -> String {
 /// For Invalid: it names the kind.
 pub fn kind_about<'a>(row: &'a Row, name: &'a str) -> About<'a> {
     About { group: read::error_group(row), resource: &row.gvk.kind, name }
+}
+
+/// The object's name must be the path's.
+pub fn require_name(object: &Value, name: &str) -> Answered<()> {
+    let own = text(object, "name");
+    if own == name {
+        return Ok(());
+    }
+    Err(Refusal::bad_request(format!("the name of the object ({own}) does not match the name on the URL ({name})")))
 }
 
 /// The object's namespace must be the path's, or be left out.

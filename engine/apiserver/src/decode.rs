@@ -1,7 +1,6 @@
 //! decode + default: a body becomes a canonical object of its kind.
 use bytes::Bytes;
 use irori_api::{
-    field::{ErrorList, FieldPath},
     row::{Gvk, Row},
     schema::TypeRef,
 };
@@ -11,64 +10,10 @@ use serde_json::Value;
 use crate::{
     call::Call,
     codec, limits, negotiate,
+    options::{self, FieldValidation},
     refusal::{Answered, Refusal},
     server::Server,
 };
-
-/// What is done about unknown and repeated fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldValidation {
-    Ignore,
-    Warn,
-    Strict,
-}
-
-/// `fieldValidation`; what is not said is a warning.
-pub fn field_validation(call: &Call) -> Answered<FieldValidation> {
-    match call.query.text("fieldValidation") {
-        None | Some("Warn") => Ok(FieldValidation::Warn),
-        Some("Ignore") => Ok(FieldValidation::Ignore),
-        Some("Strict") => Ok(FieldValidation::Strict),
-        Some(other) => Err(unsupported_option(call, "fieldValidation", other, &["Ignore", "Strict", "Warn"])),
-    }
-}
-
-/// `dryRun`: `All` or nothing.
-pub fn dry_run(call: &Call) -> Answered<bool> {
-    let mut dry = false;
-    for value in call.query.all("dryRun").filter(|v| !v.is_empty()) {
-        if value != "All" {
-            return Err(unsupported_option(call, "dryRun", value, &["All"]));
-        }
-        dry = true;
-    }
-    Ok(dry)
-}
-
-/// `dryRun` of DeleteOptions in a body. What is not understood must not become a deletion.
-pub fn dry_run_of(options: &Value) -> Answered<bool> {
-    let asked = irori_rules::tree::items(options, &["dryRun"]);
-    match asked.iter().find(|v| *v != "All") {
-        Some(other) => Err(unsupported("DeleteOptions", "dryRun", other.as_str().unwrap_or(""), &["All"])),
-        None => Ok(!asked.is_empty()),
-    }
-}
-
-fn unsupported_option(call: &Call, field: &str, value: &str, supported: &[&str]) -> Refusal {
-    let resource = match call.asked.verb {
-        "create" => "CreateOptions",
-        "patch" => "PatchOptions",
-        "delete" | "deletecollection" => "DeleteOptions",
-        _ => "UpdateOptions",
-    };
-    unsupported(resource, field, value, supported)
-}
-
-fn unsupported(resource: &str, field: &str, value: &str, supported: &[&str]) -> Refusal {
-    let mut errors = ErrorList::default();
-    errors.not_supported(FieldPath::new(field), value, supported);
-    Refusal::invalid(crate::refusal::About { group: "meta.k8s.io", resource, name: "" }, &errors)
-}
 
 /// Reads the body, at most `BODY_BYTES_MAX`.
 pub async fn body(call: &mut Call) -> Answered<Bytes> {
@@ -118,7 +63,7 @@ pub fn finish(
     value: Value,
     duplicates: Vec<String>,
 ) -> Answered<Value> {
-    let validation = field_validation(call)?;
+    let validation = options::field_validation(call);
     let decoded = irori_rules::decode_type(&server.tables, &gvk.api_version(), &gvk.kind, of, value)
         .map_err(|e| Refusal::bad_request(e.message))?;
     let twice = duplicates.into_iter().map(|path| format!("duplicate field {path:?}"));

@@ -16,7 +16,7 @@ use crate::{
     call::Call,
     change, codec,
     commit::{self, Lost},
-    decode, limits, negotiate, read,
+    decode, limits, negotiate, options, read,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -44,7 +44,7 @@ pub struct DeleteOptions {
 
 impl DeleteOptions {
     pub async fn read(server: &Server, call: &mut Call) -> Answered<Self> {
-        let mut out = Self { dry_run: decode::dry_run(call)?, ..Self::default() };
+        let mut out = Self { dry_run: options::dry_run(call)?, ..Self::default() };
         let form = negotiate::body_form(call)?;
         let bytes = decode::body(call).await?;
         let body = if bytes.is_empty() { Value::Null } else { codec::read(server, form, &bytes, Some(&options_gvk()))?.value };
@@ -58,7 +58,7 @@ impl DeleteOptions {
         };
         let given = |key: &str| tree::get(&body, &["preconditions", key]).and_then(Value::as_str).map(str::to_owned);
         (out.uid, out.revision) = (given("uid"), given("resourceVersion"));
-        out.dry_run |= decode::dry_run_of(&body)?;
+        out.dry_run |= options::dry_run_of(&body)?;
         let policy = match tree::text(&body, &["propagationPolicy"]) {
             "" => call.query.text("propagationPolicy").unwrap_or("").to_owned(),
             said => said.to_owned(),

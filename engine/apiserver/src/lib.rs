@@ -36,6 +36,7 @@ mod discovery;
 mod flow;
 mod impersonation;
 mod negotiate;
+mod options;
 mod patch;
 mod path;
 mod paths;

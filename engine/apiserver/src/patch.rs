@@ -1,27 +1,48 @@
 //! patch: what the client wants changed, applied to what is there.
 use irori_api::{
     row::Row,
-    status::{Details, Status},
+    status::{Cause, Details, Status},
 };
-use irori_rules::{PatchError, PatchKind, tree};
+use irori_rules::{PatchError, PatchKind, managed::ApplyError, tree};
 use serde_json::Value;
 
 use crate::{
     call::Call,
     codec, decode, limits,
     negotiate::Form,
+    options::{self, FieldValidation, WriteOptions},
     refusal::{Answered, Refusal},
     server::Server,
 };
 
-const ACCEPTED: [&str; 3] =
-    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+const ACCEPTED: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
 
 /// A parsed patch.
-pub struct Patch {
-    pub kind: PatchKind,
-    pub value: Value,
+pub enum Patch {
+    Change(Change),
+    /// Server-side apply: what the client wants to be so.
+    Apply(Value),
+}
+
+/// A patch that says what to change.
+pub struct Change {
+    kind: PatchKind,
+    value: Value,
     duplicates: Vec<String>,
+}
+
+impl Patch {
+    pub fn options(&self, server: &Server, call: &Call) -> Answered<WriteOptions> {
+        match self {
+            Self::Change(_) => WriteOptions::read(server, call),
+            Self::Apply(_) => WriteOptions::of_apply(server, call),
+        }
+    }
 }
 
 /// Reads the patch that the content type names.
@@ -31,11 +52,7 @@ pub async fn read(server: &Server, call: &mut Call) -> Answered<Patch> {
         "application/json-patch+json" => PatchKind::Json,
         "application/merge-patch+json" => PatchKind::Merge,
         "application/strategic-merge-patch+json" => PatchKind::Strategic,
-        "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
-            let mut refusal = Refusal::unsupported_media_type(&ACCEPTED);
-            refusal.message = format!("server-side apply is not implemented by irori yet; {}", refusal.message);
-            return Err(refusal);
-        }
+        "application/apply-patch+yaml" => return read_apply(server, call).await,
         _ => return Err(Refusal::unsupported_media_type(&ACCEPTED)),
     };
     let bytes = decode::body(call).await?;
@@ -49,16 +66,56 @@ pub async fn read(server: &Server, call: &mut Call) -> Answered<Patch> {
             operations.len()
         )));
     }
-    Ok(Patch { kind, value: parsed.value, duplicates: parsed.duplicates })
+    Ok(Patch::Change(Change { kind, value: parsed.value, duplicates: parsed.duplicates }))
 }
 
-/// Applies a patch to the current object in the version of the request, and decodes the outcome.
-pub fn apply(server: &Server, call: &mut Call, row: &Row, current: &Value, patch: &Patch) -> Answered<Value> {
+/// The body of an apply is YAML; most clients send the JSON that YAML is a superset of, which is read faster.
+async fn read_apply(server: &Server, call: &mut Call) -> Answered<Patch> {
+    let bytes = decode::body(call).await?;
+    let json = match bytes.first() {
+        Some(b'{') => codec::read(server, Form::Json, &bytes, None).ok(),
+        _ => None,
+    };
+    let parsed = match json {
+        Some(parsed) => parsed,
+        None => codec::read(server, Form::Yaml, &bytes, None)
+            .map_err(|refusal| Refusal::bad_request(format!("error decoding YAML: {}", refusal.message)))?,
+    };
+    let twice: Vec<String> = parsed.duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
+    match options::field_validation(call) {
+        FieldValidation::Strict if !twice.is_empty() => {
+            return Err(Refusal::bad_request(format!("error strict decoding YAML: {}", twice.join(", "))));
+        }
+        FieldValidation::Warn => twice.into_iter().for_each(|text| call.warn(text)),
+        _ => {}
+    }
+    Ok(Patch::Apply(parsed.value))
+}
+
+/// Changes the current object in the version of the request, and decodes the outcome.
+pub fn change(server: &Server, call: &mut Call, row: &Row, current: &Value, patch: &Change) -> Answered<Value> {
     let patched = irori_rules::apply_patch(&server.tables, row, current, patch.kind, &patch.value).map_err(refusal)?;
     if tree::depth(&patched) > limits::NESTING_MAX {
         return Err(Refusal::bad_request(format!("the object would be nested deeper than the limit of {}", limits::NESTING_MAX)));
     }
     decode::finish(server, call, &row.gvk, &row.of, patched, patch.duplicates.clone())
+}
+
+/// Why an apply is refused.
+pub fn refuse_apply(source: ApplyError) -> Refusal {
+    match source {
+        ApplyError::BadRequest(message) => Refusal::bad_request(message),
+        ApplyError::Plain(message) => Refusal::new(500, "", message),
+        ApplyError::Conflict { message, causes } => {
+            let causes = causes.into_iter().map(|cause| Cause {
+                reason: "FieldManagerConflict".into(),
+                message: cause.message,
+                field: cause.field,
+            });
+            let details = Details { causes: causes.collect(), ..Details::default() };
+            Status::new(409, "Conflict", message).with_details(details).into()
+        }
+    }
 }
 
 fn refusal(source: PatchError) -> Refusal {

@@ -16,6 +16,7 @@ use crate::{
     decode,
     identity::UserInfo,
     negotiate::{self, Shape},
+    options::WriteOptions,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
-    decode::dry_run(call)?;
+    WriteOptions::read(server, call)?;
     if negotiate::wanted(call)?.shape == Shape::Table {
         return Err(Refusal::not_acceptable(&negotiate::ALL_FORMS)); // a review has no table
     }

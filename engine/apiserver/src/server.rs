@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use http::{HeaderValue, header};
 use irori_api::{
     codec::protobuf::Protobuf,
     row::{Row, Tables},
@@ -159,7 +160,7 @@ impl ApiServer {
     /// The in-process entrance: a tower service that calls as `identity`, or as the `UserInfo` that a request carries as an extension.
     /// Nothing that came over a network can get here.
     pub fn in_process(&self, identity: UserInfo) -> InProcess {
-        InProcess { server: self.0.clone(), identity: Arc::new(identity) }
+        InProcess { server: self.0.clone(), identity: Arc::new(identity), agent: HeaderValue::from_static("irori") }
     }
 
     /// Answers a request from the network.
@@ -187,6 +188,14 @@ impl Handler for ApiServer {
 pub struct InProcess {
     server: Arc<Server>,
     identity: Arc<UserInfo>,
+    agent: HeaderValue,
+}
+
+impl InProcess {
+    /// Under which User-Agent it calls: the field manager of what it writes.
+    pub fn agent(self, agent: &'static str) -> Self {
+        Self { agent: HeaderValue::from_static(agent), ..self }
+    }
 }
 
 impl tower::Service<http::Request<Body>> for InProcess {
@@ -198,7 +207,8 @@ impl tower::Service<http::Request<Body>> for InProcess {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        request.headers_mut().entry(header::USER_AGENT).or_insert_with(|| self.agent.clone());
         let server = self.server.clone();
         let identity = request.extensions().get::<UserInfo>().cloned().map_or_else(|| self.identity.clone(), Arc::new);
         Box::pin(async move { Ok(path::answer(server, request, Entrance::InProcess(identity)).await) })

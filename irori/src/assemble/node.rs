@@ -91,7 +91,13 @@ impl Credentials {
     fn client(&self, identity: &Identity, context: &Context) -> Result<kube::Client> {
         let identity =
             ClientIdentity::Certificate { cert_pem: identity.certificate_pem.clone(), key_pem: identity.key_pem.clone() };
-        Ok(connect(&Remote { url: self.api.clone(), ca_pem: self.root_pem.clone(), identity, clock: context.clock.clone() })?)
+        Ok(connect(&Remote {
+            url: self.api.clone(),
+            ca_pem: self.root_pem.clone(),
+            identity,
+            agent: "kubelet",
+            clock: context.clock.clone(),
+        })?)
     }
 }
 

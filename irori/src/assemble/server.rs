@@ -142,16 +142,18 @@ impl Server {
     }
 
     fn start_parts(&self) -> Result<()> {
-        let user = |name: &str| in_process(self.api.in_process(UserInfo::new(name, &[])));
+        let user = |name: &str| self.api.in_process(UserInfo::new(name, &[]));
+        let manager = in_process(user("system:kube-controller-manager").agent(CONTROLLER_MANAGER));
+        let scheduler = in_process(user("system:kube-scheduler").agent(SCHEDULER));
         let (parts, shared) = (self.parts(), self.shared);
-        self.lead("kube-controller-manager", &user("system:kube-controller-manager"), move |tasks| {
+        self.lead(CONTROLLER_MANAGER, &manager, move |tasks| {
             parts.start_controllers(tasks);
             if shared {
                 servers::sweep(parts.admin(), &parts.informers, tasks);
             }
         })?;
         let parts = self.parts();
-        self.lead("kube-scheduler", &user("system:kube-scheduler"), move |tasks| parts.start_scheduler(tasks))
+        self.lead(SCHEDULER, &scheduler, move |tasks| parts.start_scheduler(tasks))
     }
 
     /// Answers on one more address, with the same certificate.
@@ -201,7 +203,11 @@ impl Parts {
             pod_pools: self.ranges.pods().into_iter().filter_map(pool).collect(),
             ..irori_controllers::Settings::default()
         };
-        irori_controllers::start(settings, |account| self.account("kube-system", account), &self.informers, &self.clock, tasks);
+        let account = |name: &str| {
+            let user = UserInfo::service_account("kube-system", name);
+            in_process(self.api.in_process(user).agent(CONTROLLER_MANAGER))
+        };
+        irori_controllers::start(settings, account, &self.informers, &self.clock, tasks);
         let requesters = vec![format!("system:serviceaccount:{SYSTEM_NAMESPACE}:certs")];
         let signer = self.account(SYSTEM_NAMESPACE, "signer");
         keep_cluster_dns(self.admin(), self.ranges.cluster_dns(), &self.informers, tasks);
@@ -209,10 +215,14 @@ impl Parts {
     }
 
     fn start_scheduler(&self, tasks: &Tasks) {
-        let scheduler = in_process(self.api.in_process(UserInfo::new("system:kube-scheduler", &[])));
+        let scheduler = in_process(self.api.in_process(UserInfo::new("system:kube-scheduler", &[])).agent(SCHEDULER));
         irori_scheduler::start(scheduler, &self.informers, &self.clock, tasks);
     }
 }
+
+/// Under the stock names: rules about field managers of other people's tools name them.
+const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+const SCHEDULER: &str = "kube-scheduler";
 
 /// What every API server is called.
 const API_NAMES: [&str; 7] = [

@@ -112,7 +112,13 @@ async fn run_gateway(context: &Context, home: &Home, arguments: &Apart) -> Resul
     let client = |part: &str| -> Result<kube::Client> {
         let identity = Identity::load(folder, part)?.with_context(|| format!("`{}` has no {part}.crt", folder.display()))?;
         let identity = ClientIdentity::Certificate { cert_pem: identity.certificate_pem, key_pem: identity.key_pem };
-        Ok(connect(&Remote { url: text("api")?, ca_pem: text("root.crt")?, identity, clock: context.clock.clone() })?)
+        Ok(connect(&Remote {
+            url: text("api")?,
+            ca_pem: text("root.crt")?,
+            identity,
+            agent: "irori",
+            clock: context.clock.clone(),
+        })?)
     };
     let (gateway, certs) = (client("gateway")?, client("certs")?);
     let informers = Informers::new(gateway.clone(), context.tasks.clone());

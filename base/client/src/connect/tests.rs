@@ -40,8 +40,13 @@ async fn server(clock: Clock) -> Server {
 
 impl Server {
     async fn ask(&self, identity: Identity, ca_pem: &str, path: &str) -> Result<serde_json::Value, kube::Error> {
-        let remote =
-            Remote { url: format!("{}/base/", self.url), ca_pem: ca_pem.to_owned(), identity, clock: self.clock.clone() };
+        let remote = Remote {
+            url: format!("{}/base/", self.url),
+            ca_pem: ca_pem.to_owned(),
+            identity,
+            agent: "test",
+            clock: self.clock.clone(),
+        };
         connect(&remote).unwrap().request(Request::get(path).body(Vec::new()).unwrap()).await
     }
 }
@@ -88,7 +93,7 @@ async fn certificates_are_judged_by_our_clock() {
 #[tokio::test]
 async fn an_address_without_https_is_refused_by_name() {
     for url in ["http://127.0.0.1:1", "127.0.0.1:6443", "https:///x", "::"] {
-        let remote = Remote { url: url.to_owned(), ca_pem: String::new(), identity: Identity::None, clock: now() };
+        let remote = Remote { url: url.to_owned(), ca_pem: String::new(), identity: Identity::None, agent: "test", clock: now() };
         let refused = connect(&remote).err().unwrap();
         assert!(refused.to_string().contains(url), "{refused}");
     }

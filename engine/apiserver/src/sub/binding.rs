@@ -15,7 +15,9 @@ use crate::{
     call::Call,
     change,
     commit::{self, Lost},
-    decode, limits, negotiate, read,
+    decode, limits, negotiate,
+    options::WriteOptions,
+    read,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -36,7 +38,7 @@ pub async fn bind_by_object(server: &Arc<Server>, call: &mut Call, binding: Valu
 }
 
 async fn bind(server: &Arc<Server>, call: &mut Call, name: &str, binding: &Value) -> Answered<Response> {
-    let dry_run = decode::dry_run(call)?;
+    let dry_run = WriteOptions::read(server, call)?.dry_run;
     let pods = server.tables.resource("", "v1", "pods").cloned().ok_or_else(Refusal::no_such_path)?;
     let own = change::text(binding, "name");
     if !own.is_empty() && own != name {

@@ -15,7 +15,7 @@ use crate::{
     call::Call,
     decode,
     delete::{self, DeleteOptions},
-    negotiate, read,
+    negotiate, options, read,
     refusal::{Answered, Refusal},
     respond,
     server::Server,
@@ -48,7 +48,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         grace_s: tree::int(&eviction, &["deleteOptions", "gracePeriodSeconds"]),
         uid: given("uid"),
         revision: given("resourceVersion"),
-        dry_run: decode::dry_run(call)? | decode::dry_run_of(&eviction["deleteOptions"])?,
+        dry_run: options::dry_run(call)? | options::dry_run_of(&eviction["deleteOptions"])?,
         ..DeleteOptions::default()
     };
     delete::delete_named(server, call, row, &namespace, &name, &options).await?;

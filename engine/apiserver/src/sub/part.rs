@@ -3,14 +3,16 @@ use std::sync::Arc;
 
 use irori_api::row::Row;
 use irori_http::Response;
-use irori_rules::tree;
+use irori_rules::{managed, tree};
 use serde_json::Value;
 
 use crate::{
     call::Call,
     change,
     commit::{self, Lost},
-    decode, limits, read,
+    decode, limits,
+    options::WriteOptions,
+    read,
     refusal::{Answered, Refusal},
     respond,
     server::Server,
@@ -18,13 +20,10 @@ use crate::{
 
 /// PUT of namespaces/NAME/finalize: takes spec.finalizers, and ends the namespace when none is left.
 pub async fn finalize(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
-    let dry_run = decode::dry_run(call)?;
+    let options = WriteOptions::read(server, call)?;
     let asked = decode::object(server, call, row).await?;
     let name = call.asked.name.clone();
-    if change::text(&asked, "name") != name {
-        let own = change::text(&asked, "name");
-        return Err(Refusal::bad_request(format!("the name of the object ({own}) does not match the name on the URL ({name})")));
-    }
+    change::require_name(&asked, &name)?;
     let revision = change::text(&asked, "resourceVersion").to_owned();
     for _ in 0..limits::CONFLICT_TRIES_MAX {
         let entry = read::find(server, row, "", &name).await?;
@@ -42,12 +41,14 @@ pub async fn finalize(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> 
         if !new.get("spec").is_some_and(Value::is_object) {
             new["spec"] = serde_json::Map::new().into();
         }
+        managed::track_update(&server.tables, row, &old, &mut new, &options.writer());
+        managed::keep_times(&old, &mut new);
         let written = if commit::is_over(row, &new) {
-            commit::delete(server, row, &entry, &new, dry_run).await
+            commit::delete(server, row, &entry, &new, options.dry_run).await
         } else if new == old {
             Ok(())
         } else {
-            commit::update(server, row, &entry, &old, &mut new, dry_run).await
+            commit::update(server, row, &entry, &old, &mut new, options.dry_run).await
         };
         match written {
             Ok(()) => return respond::object(server, call, row, 200, new),

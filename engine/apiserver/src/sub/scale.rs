@@ -7,14 +7,17 @@ use irori_api::{
     schema::TypeRef,
 };
 use irori_http::Response;
-use irori_rules::{Part, tree};
+use irori_rules::{Part, managed, tree};
 use serde_json::Value;
 
 use crate::{
     call::Call,
-    change,
+    change::{self, Replaced, Target},
     commit::Lost,
-    decode, limits, negotiate, patch, path, read,
+    decode, limits, negotiate,
+    options::WriteOptions,
+    patch::{self, Patch},
+    path, read,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -26,39 +29,56 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let sub = row.subresources.get("scale").ok_or_else(Refusal::no_such_path)?.clone();
     let of = TypeRef::Named(TYPE.into());
     let name = call.asked.name.clone();
-    let dry_run = decode::dry_run(call)?;
-    let (asked, patch) = match call.asked.verb {
-        "get" => {
-            let scale = scale_of(server, row, call).await?.1;
-            return show(server, call, &scale);
-        }
-        "update" => (Some(decode::typed(server, call, &sub.gvk, &of).await?), None),
-        "patch" => (None, Some(patch::read(server, call).await?)),
+    if call.asked.verb == "get" {
+        let scale = read_scale(row, &object_of(server, row, call).await?.1)?;
+        return show(server, call, &scale);
+    }
+    let patch = match call.asked.verb {
+        "update" => None,
+        "patch" => Some(patch::read(server, call).await?),
         _ => return Err(path::not_supported()),
     };
-    // The patch walks the schema of Scale, not of the object behind it.
-    let mut scale_row = row.as_ref().clone();
-    (scale_row.gvk, scale_row.of) = (sub.gvk.clone(), of);
+    let options = match &patch {
+        Some(patch) => patch.options(server, call)?,
+        None => WriteOptions::read(server, call)?,
+    };
+    let asked = match &patch {
+        None => Some(decode::typed(server, call, &sub.gvk, &of).await?),
+        Some(_) => None,
+    };
+    // A patch walks the schema of Scale, not of the object behind it.
+    let scale_row = managed::scale_row(&server.tables, row).ok_or_else(Refusal::no_such_path)?;
     for _ in 0..limits::CONFLICT_TRIES_MAX {
-        let (entry, current) = scale_of(server, row, call).await?;
-        let wanted = match (&asked, &patch) {
+        let (entry, mut object) = object_of(server, row, call).await?;
+        let shown = read_scale(row, &object)?;
+        let mut current = shown.clone();
+        managed::scale_entries(row, &object, &mut current);
+        let mut wanted = match (&asked, &patch) {
             (Some(asked), _) => asked.clone(),
-            (None, Some(wanted)) => patch::apply(server, call, &scale_row, &current, wanted)?,
+            (None, Some(Patch::Apply(config))) => {
+                let writer = options.writer();
+                managed::apply_scale(&server.tables, &scale_row, &current, config, &writer, options.force)
+                    .map_err(patch::refuse_apply)?
+            }
+            (None, Some(Patch::Change(change))) => patch::change(server, call, &scale_row, &current, change)?,
             (None, None) => return Err(path::not_supported()),
         };
+        if !matches!(patch, Some(Patch::Apply(_))) {
+            managed::track_scale(&server.tables, &scale_row, &current, &mut wanted, &options.writer());
+        }
         check(&wanted, &name)?;
         let revision = change::text(&wanted, "resourceVersion").to_owned();
         let conditional = !revision.is_empty() && revision != change::text(&current, "resourceVersion");
         if conditional {
             return Err(Refusal::modified(read::about(row, &name)));
         }
-        let mut object = respond::tree(server, row, &entry)?;
+        let old = object.clone();
         irori_rules::write_scale(row, &mut object, &wanted);
-        match change::replace(server, call, row, row, &entry, object, Part::Sub("scale"), dry_run).await {
-            Ok(change::Replaced::Written(object)) => {
-                return show(server, call, &irori_rules::read_scale(row, &object).ok_or_else(Refusal::no_such_path)?);
-            }
-            Ok(change::Replaced::Same(_)) => return show(server, call, &current),
+        managed::take_scale_entries(row, &mut object, &mut wanted);
+        let target = Target { row, stored_row: row, entry: &entry, part: Part::Sub("scale"), dry_run: options.dry_run };
+        match change::replace(server, call, &target, old, object).await {
+            Ok(Replaced::Written(object)) => return show(server, call, &read_scale(row, &object)?),
+            Ok(Replaced::Same(_)) => return show(server, call, &shown),
             Err(Lost::Race) if asked.is_none() || revision.is_empty() => {}
             Err(Lost::Race) => return Err(Refusal::modified(read::about(row, &name))),
             Err(Lost::Refused(refusal)) => return Err(refusal),
@@ -68,11 +88,7 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
 }
 
 fn check(scale: &Value, name: &str) -> Answered<()> {
-    let own = change::text(scale, "name");
-    if own != name {
-        let message = format!("the name of the object ({own}) does not match the name on the URL ({name})");
-        return Err(Refusal::bad_request(message));
-    }
+    change::require_name(scale, name)?;
     let replicas = tree::int(scale, &["spec", "replicas"]).unwrap_or(0);
     if replicas >= 0 {
         return Ok(());
@@ -82,11 +98,14 @@ fn check(scale: &Value, name: &str) -> Answered<()> {
     Err(Refusal::invalid_field(About { group: "autoscaling", resource: "Scale", name }, error))
 }
 
-async fn scale_of(server: &Server, row: &Row, call: &Call) -> Answered<(irori_store::Entry, Value)> {
+async fn object_of(server: &Server, row: &Row, call: &Call) -> Answered<(irori_store::Entry, Value)> {
     let entry = read::find(server, row, &call.asked.namespace, &call.asked.name).await?;
     let object = respond::tree(server, row, &entry)?;
-    let scale = irori_rules::read_scale(row, &object).ok_or_else(Refusal::no_such_path)?;
-    Ok((entry, scale))
+    Ok((entry, object))
+}
+
+fn read_scale(row: &Row, object: &Value) -> Answered<Value> {
+    irori_rules::read_scale(row, object).ok_or_else(Refusal::no_such_path)
 }
 
 fn show(server: &Server, call: &Call, scale: &Value) -> Answered<Response> {

@@ -7,14 +7,16 @@ use irori_api::{
     schema::TypeRef,
 };
 use irori_http::Response;
-use irori_rules::tree;
+use irori_rules::{managed, tree};
 use irori_runtime::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::{
     authn::tokens::{self, Bound},
     call::Call,
-    change, decode, limits, negotiate, read,
+    change, decode, limits, negotiate,
+    options::WriteOptions,
+    read,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -23,10 +25,12 @@ use crate::{
 
 /// POST: a token for the account, bound to a pod, secret or node if one is named.
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
-    let dry_run = decode::dry_run(call)?;
+    let options = WriteOptions::read(server, call)?;
     let gvk = Gvk::new("authentication.k8s.io", "v1", "TokenRequest");
     let of = TypeRef::Named("io.k8s.api.authentication.v1.TokenRequest".into());
     let mut request = decode::typed(server, call, &gvk, &of).await?;
+    managed::track_create_type(&server.tables, &gvk, &of, &mut request, &options.writer());
+    let entries = tree::get(&request, &["metadata", "managedFields"]).cloned();
     let (namespace, name) = (call.asked.namespace.clone(), call.asked.name.clone());
     let entry = read::find(server, row, &namespace, &name).await?;
     let account = stored::tree(&entry).map_err(Refusal::internal)?;
@@ -45,7 +49,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let bound = bound(server, call, &request, &namespace, &name).await?;
     let now = server.clock.now();
     let end = now.checked_add(SignedDuration::from_secs(seconds)).map_err(Refusal::internal)?;
-    let token = if dry_run {
+    let token = if options.dry_run {
         String::new()
     } else {
         let uid = change::text(&account, "uid");
@@ -55,6 +59,9 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     request["metadata"] = json!({
         "name": name, "namespace": namespace, "uid": of_account("uid"), "creationTimestamp": of_account("creationTimestamp"),
     });
+    if let Some(entries) = entries {
+        request["metadata"]["managedFields"] = entries;
+    }
     if request["spec"].get("boundObjectRef").is_none() {
         request["spec"]["boundObjectRef"] = Value::Null;
     }
