@@ -25,6 +25,14 @@ pub struct Api {
     /// A file with the bearer token of an administrator (group system:masters), in its first line.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: PathBuf,
+    /// Answers as upstream's kube-apiserver, without what OpenShift's build adds: the service CA in token volumes, and the role
+    /// `system:openshift:public-info-viewer`. The recorded exchanges of the tests were taken with that build.
+    #[arg(long)]
+    pub upstream: bool,
+    /// Refuses webhooks, admission policies, custom resource definitions and API services. They are stored otherwise, and nothing
+    /// acts on them yet.
+    #[arg(long)]
+    pub refuse_unenforced: bool,
     #[command(flatten)]
     pub store: StoreAt,
 }
@@ -53,7 +61,13 @@ async fn serve(api: Api, token: String, clock_offset: SignedDuration) -> anyhow:
     let (store, trust) = api.store.open(&context, "home.arpa").await?;
     let listener = TcpListener::bind(api.listen).await.with_context(|| format!("bind API listener on {}", api.listen))?;
     let address = listener.local_addr()?;
-    let settings = Settings { admin_token: Some(token), advertised: address.to_string(), ..Settings::default() };
+    let settings = Settings {
+        admin_token: Some(token),
+        advertised: address.to_string(),
+        store_unenforced: !api.refuse_unenforced,
+        openshift: !api.upstream,
+        ..Settings::default()
+    };
     let tables = Arc::new(Tables::builtin());
     let server = ApiServer::new(settings, store.clone(), tables, trust.clone(), clock.clone(), tasks.clone()).await?;
     let tls = api_tls(&context, &trust, &[])?;

@@ -42,4 +42,4 @@ pub use diff::Diff;
 pub use entry::{Entry, MANAGER_BYTES_MAX, UPDATERS_MAX, manager_name, read_entries, write_entries};
 pub use scale::{apply_scale, scale_entries, scale_row, take_scale_entries, track_scale};
 pub use set::{Set, path_text};
-pub use update::{Writer, keep_times, track_create, track_create_type, track_update};
+pub use update::{TEMPLATE_GENERATION, Writer, keep_times, track_create, track_create_type, track_update};

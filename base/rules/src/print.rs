@@ -5,7 +5,10 @@
 use irori_api::row::{Column, Row};
 use serde_json::Value;
 
-use crate::tree::{get, text};
+use crate::{
+    managed::TEMPLATE_GENERATION,
+    tree::{get, remove, text},
+};
 
 mod age;
 mod core_v1;
@@ -32,6 +35,26 @@ pub fn table_columns(row: &Row) -> Vec<Column> {
         json_path: None,
     };
     vec![column("Name", "string", "name"), column("Created At", "date", "")]
+}
+
+/// Whether a kind is printed by the columns of those without any of their own.
+pub fn prints_by_default(row: &Row) -> bool {
+    match row.columns.as_slice() {
+        [] => true,
+        [name, made] => name.name == "Name" && made.name == "Created At",
+        _ => false,
+    }
+}
+
+/// Takes from the metadata that stands beside the cells what upstream keeps in another place inside.
+pub fn hide_internal(row: &Row, metadata: &mut Value) {
+    if (row.gvk.group.as_str(), row.gvk.kind.as_str()) != ("apps", "DaemonSet") {
+        return;
+    }
+    remove(metadata, &["annotations", TEMPLATE_GENERATION]);
+    if metadata["annotations"].as_object().is_some_and(|left| left.is_empty()) {
+        remove(metadata, &["annotations"]);
+    }
 }
 
 /// What a cell is made from: the object and the time, in seconds since 1970.

@@ -20,6 +20,7 @@ mod limits;
 mod meta;
 mod network;
 mod pod;
+mod resize;
 mod scaling;
 mod selector;
 mod service;

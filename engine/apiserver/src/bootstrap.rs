@@ -65,6 +65,27 @@ async fn commit(store: &dyn Store, mut writes: Vec<Write>) -> Result<(), StoreEr
     Ok(())
 }
 
+/// What `Settings::openshift` adds: objects by `GROUP/VERSION/PLURAL`.
+fn openshift() -> [(String, Value); 2] {
+    let metadata = json!({
+        "name": "system:openshift:public-info-viewer",
+        "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+    });
+    let rbac = "rbac.authorization.k8s.io";
+    let subject = |name: &str| json!({"apiGroup": rbac, "kind": "Group", "name": name});
+    let role = json!({
+        "metadata": metadata,
+        "rules": [{"nonResourceURLs": ["/.well-known", "/.well-known/*"], "verbs": ["get"]}],
+    });
+    let binding = json!({
+        "metadata": metadata,
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": metadata["name"]},
+        "subjects": [subject("system:authenticated"), subject("system:unauthenticated")],
+    });
+    [(format!("{rbac}/v1/clusterroles"), role), (format!("{rbac}/v1/clusterrolebindings"), binding)]
+}
+
 fn objects<'a>(settings: &Settings, tables: &'a Tables, clock: &Clock) -> Answered<Vec<(&'a Row, Value)>> {
     let now = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut out = Vec::new();
@@ -73,6 +94,9 @@ fn objects<'a>(settings: &Settings, tables: &'a Tables, clock: &Clock) -> Answer
         let (path, json) = line.split_once(' ').ok_or_else(|| broken("no path"))?;
         let object: Value = serde_json::from_str(json).map_err(|e| broken(&e.to_string()))?;
         out.push((path.to_owned(), object));
+    }
+    if settings.openshift {
+        out.extend(openshift());
     }
     let cidrs: Vec<String> = settings.service_cidrs.iter().map(ToString::to_string).collect();
     let status = json!({"conditions": [{

@@ -29,7 +29,7 @@ use crate::{
 /// POST to a collection.
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
     let options = WriteOptions::read(server, call)?;
-    refuse_kind(row)?;
+    refuse_kind(server, row)?;
     let mut object = decode::object(server, call, row).await?;
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
     irori_rules::default_object(&server.tables, row, &mut object);
@@ -75,7 +75,7 @@ async fn create_object(
             return Err(Refusal::invalid(kind_about(row, &name), &errors).into());
         }
         admission::validate(server, call, &asked, &new).await?;
-        warn_without_controller(server, call, row);
+        warn_without_controller(server, call, &row.gvk.group, &row.gvk.kind);
         match commit::create(server, &stored_row, &mut new, dry_run).await {
             Ok(()) => return Ok(new),
             Err(Lost::Race) if attempt < tries => {}
@@ -190,7 +190,7 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
                 answer(server, call, row, replaced)
             }
             _ => {
-                refuse_kind(row)?;
+                refuse_kind(server, row)?;
                 create_named(server, call, row, object, options.dry_run).await
             }
         };
@@ -354,7 +354,10 @@ pub fn random_letters(count: usize) -> String {
 }
 
 /// Kinds that would change how the API itself works, and are not built yet.
-fn refuse_kind(row: &Row) -> Answered<()> {
+fn refuse_kind(server: &Server, row: &Row) -> Answered<()> {
+    if server.settings.store_unenforced {
+        return Ok(());
+    }
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => Err(Refusal::not_implemented("CustomResourceDefinition")),
         ("admissionregistration.k8s.io", kind) => Err(Refusal::not_implemented(kind)),
@@ -363,9 +366,9 @@ fn refuse_kind(row: &Row) -> Answered<()> {
     }
 }
 
-fn warn_without_controller(server: &Server, call: &mut Call, row: &Row) {
-    let group = &row.gvk.group;
-    if server.settings.without_controller.iter().any(|(g, kind)| g == group && *kind == row.gvk.kind) {
-        call.warn(format!("{} is stored, but this server has no controller for it yet: nothing will act on it", row.gvk.kind));
+/// Says so where nothing acts on a kind, or on a subresource (`pods/resize`), of a group here.
+pub fn warn_without_controller(server: &Server, call: &mut Call, group: &str, what: &str) {
+    if server.settings.without_controller.iter().any(|(g, kind)| g == group && kind == what) {
+        call.warn(format!("{what} is stored, but this server has no controller for it yet: nothing will act on it"));
     }
 }

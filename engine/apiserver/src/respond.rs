@@ -192,7 +192,8 @@ pub fn table<'a>(
                 "None" => {}
                 "Object" => line["object"] = object.clone(),
                 _ => {
-                    let metadata = object.get("metadata").cloned().unwrap_or_default();
+                    let mut metadata = object.get("metadata").cloned().unwrap_or_default();
+                    irori_rules::hide_internal(row, &mut metadata);
                     line["object"] =
                         json!({"kind": "PartialObjectMetadata", "apiVersion": meta_version(wanted), "metadata": metadata});
                 }
@@ -200,6 +201,8 @@ pub fn table<'a>(
             line
         })
         .collect();
+    // Kinds without a printer of their own are printed by upstream's default one, which knows no empty list.
+    let rows = if rows.is_empty() && irori_rules::prints_by_default(row) { Value::Null } else { rows.into() };
     let columns: Value =
         if header { irori_rules::table_columns(row).iter().map(codec::column).collect::<Vec<_>>().into() } else { Value::Null };
     json!({"kind": "Table", "apiVersion": meta_version(wanted), "metadata": list_meta, "columnDefinitions": columns, "rows": rows})

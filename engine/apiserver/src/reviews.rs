@@ -6,7 +6,7 @@ use irori_api::{
     row::Row,
 };
 use irori_http::Response;
-use irori_rules::tree;
+use irori_rules::{managed, tree};
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
-    WriteOptions::read(server, call)?;
+    let options = WriteOptions::read(server, call)?;
     if negotiate::wanted(call)?.shape == Shape::Table {
         return Err(Refusal::not_acceptable(&negotiate::ALL_FORMS)); // a review has no table
     }
@@ -37,6 +37,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     if row.gvk.kind.ends_with("SubjectAccessReview") {
         check_access_review(row, &review)?;
     }
+    managed::track_create(&server.tables, row, &mut review, &options.writer());
     match row.gvk.kind.as_str() {
         "TokenReview" => token(server, &mut review).await?,
         "SelfSubjectReview" => {

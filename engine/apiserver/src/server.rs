@@ -48,6 +48,12 @@ pub struct Settings {
     pub admin_token: Option<String>,
     /// Kinds (`batch/v1/Job` as `batch/Job`) whose controller does not run here: creating one is answered with this Warning.
     pub without_controller: Vec<(String, String)>,
+    /// Webhooks, admission policies, custom resource definitions and API services are stored, though nothing acts on them; else they
+    /// are refused with 501.
+    pub store_unenforced: bool,
+    /// What OpenShift's build of kube-apiserver adds to upstream's: its service CA in token volumes, and a role that lets anybody read
+    /// `/.well-known`. The recorded exchanges were taken with such a build.
+    pub openshift: bool,
     /// Named by /api to clients: `127.0.0.1:6443`.
     pub advertised: String,
     /// The domain of the cluster's names.
@@ -63,6 +69,8 @@ impl Default for Settings {
             audiences: vec!["https://kubernetes.default.svc".to_owned()],
             admin_token: None,
             without_controller: Vec::new(),
+            store_unenforced: false,
+            openshift: false,
             advertised: "127.0.0.1:6443".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
         }

@@ -32,7 +32,7 @@ pub struct Writer<'a> {
 }
 
 /// Where upstream keeps the template generation of a daemon set in its v1 form.
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// A kind in one version, as requests of one part of it see it.
 pub(super) struct Kind<'a> {

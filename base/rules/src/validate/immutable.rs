@@ -97,7 +97,7 @@ const POD: &str = "pod updates may not change fields other than `spec.containers
 fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
     if part == Part::Sub("resize") {
-        return;
+        return super::resize::change(new, old, errors);
     }
     if part == Part::Sub("ephemeralcontainers") {
         let (is, was) = (items(new, &["spec", "ephemeralContainers"]), items(old, &["spec", "ephemeralContainers"]));

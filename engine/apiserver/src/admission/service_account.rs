@@ -54,7 +54,7 @@ impl Plugin for ServiceAccount {
             .or_else(|| wish(&found, &["automountServiceAccountToken"]))
             .unwrap_or(true);
         if mounts {
-            mount_token(pod);
+            mount_token(pod, server.settings.openshift);
         }
         if tree::items(pod, &["spec", "imagePullSecrets"]).is_empty() {
             let secrets = tree::items(&found, &["imagePullSecrets"]).to_vec();
@@ -67,7 +67,7 @@ impl Plugin for ServiceAccount {
 }
 
 /// Gives every container the projected volume with token, CA and namespace, unless it mounts something there itself.
-fn mount_token(pod: &mut Value) {
+fn mount_token(pod: &mut Value, openshift: bool) {
     const PREFIX: &str = "kube-api-access-";
     let found = tree::items(pod, &["spec", "volumes"])
         .iter()
@@ -91,10 +91,15 @@ fn mount_token(pod: &mut Value) {
         return;
     }
     let mut volumes = tree::items(pod, &["spec", "volumes"]).to_vec();
-    volumes.push(json!({"name": volume, "projected": {"defaultMode": 420, "sources": [
-        {"serviceAccountToken": {"expirationSeconds": TOKEN_LIFE_S, "path": "token"}},
-        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
-    ]}}));
+    let mut sources = vec![
+        json!({"serviceAccountToken": {"expirationSeconds": TOKEN_LIFE_S, "path": "token"}}),
+        json!({"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}),
+        json!({"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}),
+    ];
+    if openshift {
+        let items = json!([{"key": "service-ca.crt", "path": "service-ca.crt"}]);
+        sources.push(json!({"configMap": {"name": "openshift-service-ca.crt", "items": items}}));
+    }
+    volumes.push(json!({"name": volume, "projected": {"defaultMode": 420, "sources": sources}}));
     tree::set(pod, &["spec", "volumes"], volumes);
 }

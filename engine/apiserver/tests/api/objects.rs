@@ -199,10 +199,6 @@ async fn what_is_not_built_yet_is_refused_plainly() {
     );
     let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
     admin.post(hooks, crd).await.refuses(501, "NotImplemented", "ValidatingWebhookConfiguration");
-    let apply = admin
-        .raw("PATCH", &format!("{MAPS}/a?fieldManager=t"), &[("content-type", "application/apply-patch+yaml")], "{}".to_owned())
-        .await;
-    apply.refuses(415, "UnsupportedMediaType", "server-side apply is not implemented");
     api.namespace("n").await;
     admin.post("/api/v1/namespaces/n/pods", pod("p")).await.expect(201);
     for sub in ["attach", "portforward"] {
