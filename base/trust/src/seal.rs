@@ -4,7 +4,10 @@
 //! authenticated besides is the head and the name that the value is stored under, so that a value in another place does not open. Nonces
 //! are random; the algorithm forgives a repeated one, and a generation is to be followed by a new one before `VALUES_MAX` values.
 //! The root key comes from a file of 64 hexadecimal digits, or from a passphrase by Argon2id (RFC 9106). It seals nothing but data keys.
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -68,7 +71,13 @@ pub enum SealError {
 #[derive(Clone)]
 pub enum Unlock {
     /// A file, made at the first start.
-    KeyFile(std::path::PathBuf),
+    KeyFile(PathBuf),
+    Passphrase(Passphrase),
+}
+
+/// A root key that data keys are to be wrapped with from now on.
+pub enum NewRoot {
+    Key([u8; KEY_BYTES]),
     Passphrase(Passphrase),
 }
 
@@ -159,11 +168,7 @@ impl Keyring {
                 };
                 (key, None)
             }
-            Unlock::Passphrase(passphrase) => {
-                let salt = STANDARD.encode(random::<16>()?);
-                let how = Argon2id { salt, memory_kib: ARGON2_MEMORY_KIB, passes: ARGON2_PASSES, lanes: ARGON2_LANES };
-                (key_of_passphrase(passphrase, &how)?, Some(how))
-            }
+            Unlock::Passphrase(passphrase) => fresh_key_of(passphrase)?,
         };
         Ok(Self { root, argon2id, generations: vec![Generation::new(1, began)?] })
     }
@@ -172,22 +177,39 @@ impl Keyring {
     pub fn unlock(record: &[u8], unlock: &Unlock) -> Result<Self, SealError> {
         let record = Record::read(record)?;
         let root = match (unlock, &record.argon2id) {
-            (Unlock::KeyFile(path), None) => {
-                read_key(path)?.ok_or_else(|| SealError::KeyFileMissing { path: path.display().to_string() })?
-            }
+            (Unlock::KeyFile(path), None) => return Self::by_file(path, &record),
             (Unlock::Passphrase(passphrase), Some(how)) => key_of_passphrase(passphrase, how)?,
             (Unlock::KeyFile(_), Some(_)) => return Err(SealError::PassphraseNeeded),
             (Unlock::Passphrase(_), None) => return Err(SealError::KeyFileNeeded),
         };
-        Self::unwrap(root, record)
+        Self::unwrap(root, &record)
+    }
+
+    /// Opens a record with a key file, or with the one that is to follow it: then a change of key was cut off after the record was written,
+    /// and is ended here.
+    fn by_file(path: &Path, record: &Record) -> Result<Self, SealError> {
+        let missing = || SealError::KeyFileMissing { path: path.display().to_string() };
+        let refused = match read_key(path)?.map(|key| Self::unwrap(key, record)) {
+            None => missing(),
+            Some(Err(SealError::WrongKey)) => SealError::WrongKey,
+            Some(done) => return done,
+        };
+        let next = next_key(path);
+        match read_key(&next)?.map(|key| Self::unwrap(key, record)) {
+            Some(Ok(keys)) => {
+                take_next_key(path)?;
+                Ok(keys)
+            }
+            _ => Err(refused),
+        }
     }
 
     /// Opens a newer record of the same store.
     pub fn follow(&self, record: &[u8]) -> Result<Self, SealError> {
-        Self::unwrap(self.root, Record::read(record)?)
+        Self::unwrap(self.root, &Record::read(record)?)
     }
 
-    fn unwrap(root: [u8; KEY_BYTES], record: Record) -> Result<Self, SealError> {
+    fn unwrap(root: [u8; KEY_BYTES], record: &Record) -> Result<Self, SealError> {
         let key = cipher(&root);
         let mut generations: Vec<Generation> = Vec::new();
         for wrapped in &record.generations {
@@ -203,7 +225,21 @@ impl Keyring {
         if generations.is_empty() {
             return Err(malformed(&"there is no data key"));
         }
-        Ok(Self { root, argon2id: record.argon2id, generations })
+        Ok(Self { root, argon2id: record.argon2id.clone(), generations })
+    }
+
+    /// The same data keys, to be wrapped with another root key.
+    pub fn rewrapped(&self, root: &NewRoot) -> Result<Self, SealError> {
+        let (root, argon2id) = match root {
+            NewRoot::Key(key) => (*key, None),
+            NewRoot::Passphrase(passphrase) => fresh_key_of(passphrase)?,
+        };
+        Ok(Self { root, argon2id, generations: self.generations.iter().map(Generation::again).collect() })
+    }
+
+    /// Whether the root key comes from a passphrase.
+    pub fn by_passphrase(&self) -> bool {
+        self.argon2id.is_some()
     }
 
     /// The data keys, wrapped: what is kept beside the values.
@@ -223,6 +259,11 @@ impl Keyring {
     pub fn newest(&self) -> (u32, u64) {
         let newest = self.generations.last().expect("a keyring has a generation");
         (newest.id, newest.began)
+    }
+
+    /// The oldest generation that is still known.
+    pub fn oldest(&self) -> u32 {
+        self.generations.first().expect("a keyring has a generation").id
     }
 
     /// The same with a new generation.
@@ -339,11 +380,31 @@ fn wrapping(id: u32, began: u64, how: Option<&Argon2id>) -> Vec<u8> {
 /// A key file: 64 hexadecimal digits. `None` where there is none.
 pub fn read_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, SealError> {
     let Some(text) = read_secret(path)? else { return Ok(None) };
+    parse_key(&text).map(Some).ok_or_else(|| SealError::KeyFileMalformed { path: path.display().to_string() })
+}
+
+/// A key as a key file has it.
+pub fn parse_key(text: &[u8]) -> Option<[u8; KEY_BYTES]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pair = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?);
     let bytes: Option<Vec<u8>> = text.trim_ascii().chunks(2).map(pair).collect();
-    let key = bytes.and_then(|bytes| bytes.try_into().ok());
-    key.map(Some).ok_or_else(|| SealError::KeyFileMalformed { path: path.display().to_string() })
+    bytes.and_then(|bytes| bytes.try_into().ok())
+}
+
+/// Where the key lies that is to follow the one of a key file, until the change is done.
+pub fn next_key(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".next");
+    name.into()
+}
+
+/// Puts the key that follows in the place of a key file.
+pub fn take_next_key(path: &Path) -> Result<(), SealError> {
+    let taken = std::fs::rename(next_key(path), path).and_then(|()| match path.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    });
+    taken.map_err(|source| TrustError::Write { path: path.to_owned(), source }.into())
 }
 
 /// Makes a key, and writes it to a file (0600).
@@ -352,6 +413,13 @@ pub fn make_key(path: &Path) -> Result<[u8; KEY_BYTES], SealError> {
     let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     write_secret(path, digits.as_bytes())?;
     Ok(key)
+}
+
+/// A key of a passphrase with a salt of its own.
+fn fresh_key_of(passphrase: &Passphrase) -> Result<([u8; KEY_BYTES], Option<Argon2id>), SealError> {
+    let salt = STANDARD.encode(random::<16>()?);
+    let how = Argon2id { salt, memory_kib: ARGON2_MEMORY_KIB, passes: ARGON2_PASSES, lanes: ARGON2_LANES };
+    Ok((key_of_passphrase(passphrase, &how)?, Some(how)))
 }
 
 fn key_of_passphrase(passphrase: &Passphrase, how: &Argon2id) -> Result<[u8; KEY_BYTES], SealError> {

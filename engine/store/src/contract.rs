@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::limits::Limits;
+use crate::{limits::Limits, sealed::SealedStore};
 
 /// A point in the order of commits. 0 is before everything; the first commit of a fresh store is above 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +132,37 @@ pub trait Watch: Send {
     fn progress(&self) -> Revision;
 }
 
+/// All entries as they were at one revision, in key order, for as long as the reader takes: what a backup is made of. Values are as they
+/// lie in the store, sealed ones sealed.
+#[async_trait::async_trait]
+pub trait Frozen: Send {
+    fn revision(&self) -> Revision;
+    /// The next entries; none at the end. Errors: `Compacted`, where the store is elsewhere and gave up that revision meanwhile.
+    async fn next(&mut self) -> Result<Vec<Entry>, StoreError>;
+}
+
+/// What a store of this machine is like now, for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    pub revision: Revision,
+    /// From here on watches can resume.
+    pub oldest: Revision,
+    pub objects: u64,
+    /// Bytes of all keys and values.
+    pub object_bytes: u64,
+    pub segments: usize,
+    pub snapshots: usize,
+    pub watchers: usize,
+    /// Bytes of lazy commits that are not written yet.
+    pub lazy_bytes: u64,
+    /// Bytes of log written since the start.
+    pub log_bytes_written: u64,
+    /// Syncs of log and reservations since the start.
+    pub syncs: u64,
+    /// The disk had no space at the last write.
+    pub full: bool,
+}
+
 /// Keys, values, revisions. All reads are linearizable unless `at` says otherwise. Any call may fail with `Stopped`, and where the store is
 /// elsewhere with `Unavailable`.
 #[async_trait::async_trait]
@@ -153,6 +184,16 @@ pub trait Store: Send + Sync + 'static {
     async fn current(&self) -> Result<Revision, StoreError>;
     /// Waits until the store has reached a revision.
     async fn wait_for(&self, revision: Revision) -> Result<(), StoreError>;
+    /// All entries as they are now, held fast.
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError>;
+    /// The part that seals, where there is one.
+    fn sealing(&self) -> Option<&SealedStore> {
+        None
+    }
+    /// Known where the store is on this machine.
+    fn stats(&self) -> Option<Stats> {
+        None
+    }
     /// Writes what is lazy, and closes. Later calls fail with `Stopped`.
     async fn close(&self) -> Result<(), StoreError>;
 }

@@ -41,6 +41,8 @@ pub trait DiskFile: Send + Sync + 'static {
 /// A folder of the machine.
 pub struct RealDisk {
     dir: PathBuf,
+    /// Files are opened for reading alone.
+    read_only: bool,
 }
 
 impl RealDisk {
@@ -52,13 +54,23 @@ impl RealDisk {
                 fs::File::open(parent)?.sync_all()?;
             }
         }
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), read_only: false })
     }
+
+    /// Uses `dir` without changing anything in it, its lock file excepted, which is taken and not written.
+    pub fn read_only(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), read_only: true }
+    }
+}
+
+/// A file of the machine, for reading alone.
+pub fn open_file(path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    Ok(Arc::new(RealFile(fs::File::open(path)?)))
 }
 
 impl Disk for RealDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(RealFile(fs::OpenOptions::new().read(true).write(true).open(self.dir.join(name))?)))
+        Ok(Arc::new(RealFile(fs::OpenOptions::new().read(true).write(!self.read_only).open(self.dir.join(name))?)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -93,7 +105,7 @@ impl Disk for RealDisk {
 
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
         let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.read(true).write(!self.read_only).create(!self.read_only).truncate(false).mode(0o600);
         let file = options.open(self.dir.join("LOCK"))?;
         file.try_lock().map_err(|refused| match refused {
             fs::TryLockError::WouldBlock => io::Error::from(io::ErrorKind::WouldBlock),

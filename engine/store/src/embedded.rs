@@ -1,6 +1,7 @@
 //! The embedded store: everything in memory, every change in the log.
 mod appender;
 mod cursor;
+mod frozen;
 mod housekeeping;
 pub(crate) mod hub;
 mod intake;
@@ -21,6 +22,7 @@ use irori_runtime::Tasks;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
+pub(crate) use self::frozen::FrozenState;
 use self::{
     appender::{Appender, Written},
     cursor::Cursor,
@@ -31,7 +33,7 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    contract::{Durability, Entry, Page, Range, Revision, Store, StoreError, Watch, Write},
+    contract::{Durability, Entry, Frozen, Page, Range, Revision, Stats, Store, StoreError, Watch, Write},
     disk::{Disk, RealDisk},
     log::{self, FRAME_HEADER_BYTES, History, Keep, OpenError},
     state::State,
@@ -80,28 +82,6 @@ impl Settings {
             RealDisk::at(dir).map_err(|source| OpenError::Io { doing: "open", file: dir.display().to_string(), source })?;
         Ok(Self::on(Arc::new(disk)))
     }
-}
-
-/// What the store is like now, for an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
-    pub revision: Revision,
-    /// From here on watches can resume.
-    pub oldest: Revision,
-    pub objects: u64,
-    /// Bytes of all keys and values.
-    pub object_bytes: u64,
-    pub segments: usize,
-    pub snapshots: usize,
-    pub watchers: usize,
-    /// Bytes of lazy commits that are not written yet.
-    pub lazy_bytes: u64,
-    /// Bytes of log written since the start.
-    pub log_bytes_written: u64,
-    /// Syncs of log and reservations since the start.
-    pub syncs: u64,
-    /// The disk had no space at the last write.
-    pub full: bool,
 }
 
 /// What the parts of the store share.
@@ -280,6 +260,14 @@ impl Store for EmbeddedStore {
     async fn wait_for(&self, revision: Revision) -> Result<(), StoreError> {
         self.state()?;
         self.shared.hub.wait_for(revision).await
+    }
+
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError> {
+        Ok(Box::new(FrozenState::new(self.state()?)))
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        Some(EmbeddedStore::stats(self))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

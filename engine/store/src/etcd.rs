@@ -14,6 +14,7 @@ mod fault;
 mod following;
 mod history;
 mod keys;
+mod reads;
 mod stream;
 mod version;
 mod wire;
@@ -21,19 +22,18 @@ mod wire;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use irori_runtime::{Clock, Tasks};
-use prost::bytes::Bytes;
 use tokio::sync::Notify;
 
 use self::{
-    client::{Asked, Client, Committed},
+    client::{Client, Committed},
     connect::{Access, ConnectError},
     cursor::Cursor,
-    fault::Fault,
     following::Shared,
     keys::Keys,
+    reads::{FrozenRange, error},
 };
 use crate::{
-    contract::{Durability, Entry, Expect, Key, Page, Range, Revision, Store, StoreError, Watch, Write},
+    contract::{Durability, Entry, Expect, Frozen, Key, Page, Range, Revision, Store, StoreError, Watch, Write},
     embedded::hub::Hub,
     limits::Limits,
     state::State,
@@ -46,11 +46,6 @@ const COMMIT_WRITES_MAX: usize = 128;
 /// etcd's usual `--max-request-bytes` is 1.5 MiB, in which a write's key stands three times.
 const COMMIT_BYTES_MAX: usize = 1_540_000;
 const VALUE_BYTES_MAX: usize = 1_536_000;
-/// Entries asked for at first, and at most, in one piece of a list.
-const PIECE_FIRST: i64 = 100;
-const PIECE_MAX: i64 = 2_000;
-/// Bytes that one piece of a list is meant to have.
-const PIECE_BYTES: usize = 4 << 20;
 /// Asking etcd how far the watch has come, while somebody waits for a revision.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
@@ -150,21 +145,6 @@ impl EtcdStore {
         Ok(Arc::new(Self { shared, noted: settings.noted }))
     }
 
-    /// One piece of a list.
-    async fn piece(&self, from: Bytes, to: Bytes, limit: i64, at: i64) -> Result<wire::RangeResponse, Asked> {
-        let asked = wire::RangeRequest { key: from, range_end: to, limit, revision: at, count_only: false };
-        self.shared.client.ask(wire::RANGE, asked).await
-    }
-
-    /// What an error means for a question about a revision.
-    async fn failed(&self, failed: Asked, asked: Revision) -> StoreError {
-        let oldest = match &failed {
-            Asked::Fault(Fault::Compacted) => history::mark(&self.shared).await.ok().flatten().map(|mark| mark.compacted),
-            _ => None,
-        };
-        error(failed, asked, oldest.unwrap_or_default())
-    }
-
     /// What "no space" means for a commit: a member that finds its quota exceeded while it carries one out does so and then refuses it.
     async fn full(&self, writes: &[Write]) -> StoreError {
         for write in writes {
@@ -179,15 +159,10 @@ impl EtcdStore {
         StoreError::Full
     }
 
-    fn entry(&self, kv: wire::KeyValue) -> Option<Entry> {
-        let key = self.shared.keys.own(&kv.key)?;
-        Some(Entry { key, value: kv.value, revision: Revision(kv.mod_revision.max(0) as u64) })
-    }
-
     fn conflict(&self, writes: &[Write], responses: Vec<wire::ResponseOp>) -> StoreError {
         let found = responses.into_iter().map(|response| response.range.and_then(|range| range.kvs.into_iter().next()));
         for (write, found) in writes.iter().zip(found) {
-            let current = found.and_then(|kv| self.entry(kv));
+            let current = found.and_then(|kv| self.shared.entry(kv));
             if !holds(write.expect, current.as_ref()) {
                 return StoreError::Conflict { key: write.key.clone(), current };
             }
@@ -201,28 +176,6 @@ fn holds(expect: Expect, current: Option<&Entry>) -> bool {
         Expect::Absent => current.is_none(),
         Expect::At(revision) => current.is_some_and(|entry| entry.revision == revision),
     }
-}
-
-/// What an unanswered question means. `oldest` is for a revision that is not held any more.
-fn error(failed: Asked, asked: Revision, oldest: Revision) -> StoreError {
-    match failed {
-        Asked::Error(error) => error,
-        Asked::Fault(Fault::Compacted) => StoreError::Compacted { asked, oldest: oldest.max(Revision(asked.0 + 1)) },
-        Asked::Fault(Fault::Future) => StoreError::Future { asked, current: Revision(asked.0.saturating_sub(1)) },
-        Asked::Fault(Fault::NoSpace) => StoreError::Full,
-        Asked::Fault(Fault::TooLarge(reason)) => StoreError::Limit { reason },
-        Asked::Fault(Fault::Login) => StoreError::Unavailable { reason: "etcd lets us not in".to_owned() },
-        Asked::Fault(Fault::Elsewhere(reason) | Fault::Refused(reason) | Fault::Unknown(reason)) => {
-            StoreError::Unavailable { reason }
-        }
-    }
-}
-
-/// Bytes of what was listed, for the size of the next piece.
-fn next_limit(kvs: &[wire::KeyValue], limit: i64) -> i64 {
-    let bytes: usize = kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum();
-    let each = (bytes / kvs.len().max(1)).max(1);
-    i64::try_from(PIECE_BYTES / each).unwrap_or(PIECE_MAX).clamp(1, PIECE_MAX).min(limit * 4)
 }
 
 impl Drop for EtcdStore {
@@ -241,54 +194,13 @@ impl Store for EtcdStore {
         let asked = wire::RangeRequest { key: self.shared.keys.full(key), ..wire::RangeRequest::default() };
         let answer: wire::RangeResponse = match self.shared.client.ask(wire::RANGE, asked).await {
             Ok(answer) => answer,
-            Err(failed) => return Err(self.failed(failed, Revision(0)).await),
+            Err(failed) => return Err(self.shared.failed(failed, Revision(0)).await),
         };
-        Ok(answer.kvs.into_iter().next().and_then(|kv| self.entry(kv)))
+        Ok(answer.kvs.into_iter().next().and_then(|kv| self.shared.entry(kv)))
     }
 
     async fn range(&self, range: Range) -> Result<Page, StoreError> {
-        let (mut from, to) = self.shared.keys.range(&range.prefix);
-        if let Some(after) = &range.after {
-            from = from.max(self.shared.keys.behind(after));
-        }
-        // Revision 1 is etcd's empty beginning, as 0 is ours.
-        let asked = range.at.unwrap_or_default();
-        let mut at = range.at.map_or(0, |at| at.0.max(1) as i64);
-        let wanted = if range.limit == 0 { usize::MAX } else { range.limit };
-        let (mut entries, mut limit) = (Vec::new(), PIECE_FIRST);
-        let mut revision = None;
-        loop {
-            let left = i64::try_from(wanted - entries.len()).unwrap_or(i64::MAX);
-            let answer = match self.piece(from.clone(), to.clone(), limit.min(left), at).await {
-                Ok(answer) => answer,
-                Err(Asked::Fault(Fault::Future)) => {
-                    return Err(StoreError::Future { asked, current: self.shared.current().await? });
-                }
-                // Much larger entries than before: fewer at a time.
-                Err(Asked::Fault(Fault::TooLarge(_))) if limit > 1 => {
-                    limit = (limit / 8).max(1);
-                    continue;
-                }
-                Err(failed) => return Err(self.failed(failed, Revision(at.max(0) as u64)).await),
-            };
-            // What comes next is read as of the same revision.
-            let shown = *revision.get_or_insert(answer.header.as_ref().map_or(0, |header| header.revision));
-            if at == 0 {
-                at = shown;
-            }
-            let count = answer.kvs.len();
-            limit = next_limit(&answer.kvs, limit);
-            let last = answer.kvs.last().map(|kv| kv.key.clone());
-            let remaining = (answer.count.max(0) as u64).saturating_sub(count as u64);
-            entries.extend(answer.kvs.into_iter().filter_map(|kv| self.entry(kv)));
-            match last {
-                Some(last) if remaining > 0 && entries.len() < wanted => from = [last.as_ref(), b"\0"].concat().into(),
-                _ => {
-                    let revision = range.at.unwrap_or(Revision(at.max(0) as u64));
-                    return Ok(Page { entries, revision, remaining });
-                }
-            }
-        }
+        self.shared.range(range).await
     }
 
     async fn count(&self, prefix: &str) -> Result<u64, StoreError> {
@@ -296,7 +208,7 @@ impl Store for EtcdStore {
         let asked = wire::RangeRequest { key, range_end, count_only: true, ..wire::RangeRequest::default() };
         match self.shared.client.ask::<_, wire::RangeResponse>(wire::RANGE, asked).await {
             Ok(answer) => Ok(answer.count.max(0) as u64),
-            Err(failed) => Err(self.failed(failed, Revision(0)).await),
+            Err(failed) => Err(self.shared.failed(failed, Revision(0)).await),
         }
     }
 
@@ -322,7 +234,7 @@ impl Store for EtcdStore {
             // The ring does not have it: does etcd?
             let known = self.shared.newest_at(after.0.max(1) as i64).await;
             if let Err(failed) = known {
-                return Err(self.failed(failed, after).await);
+                return Err(self.shared.failed(failed, after).await);
             }
         }
         Ok(Box::new(Cursor::new(self.shared.clone(), prefix, after)))
@@ -342,6 +254,10 @@ impl Store for EtcdStore {
                 () = tokio::time::sleep(ASK_EVERY) => self.shared.asked.notify_one(),
             }
         }
+    }
+
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError> {
+        Ok(Box::new(FrozenRange::new(self.shared.clone(), self.shared.current().await?)))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

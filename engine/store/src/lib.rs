@@ -9,7 +9,8 @@
 //! swapped, watchers get the events, committers their answers.
 //!
 //! On disk (module `log`): `log-*` segments of checksummed frames, `snap-*` snapshots, `revisions` (what revisions may have been
-//! handed out, how far the log must reach), `LOCK`. Every file starts with the format version.
+//! handed out, how far the log must reach), `LOCK`. Every file starts with the format version. A backup is one more kind of file: entries
+//! at one revision (`freeze`), as a stream. `Stopped` looks at a store that nobody uses without touching it, `restore` makes one of a backup.
 //!
 //! Invariants:
 //! * A `Synced` commit that returned is on disk. Readers and watchers see it after that, never before.
@@ -31,13 +32,16 @@ mod etcd;
 pub mod ledger;
 mod limits;
 mod log;
+mod overlay;
 mod sealed;
 pub mod sim;
 mod state;
+mod stopped;
 
 pub use contract::*;
-pub use embedded::{EmbeddedStore, Settings, Stats};
+pub use embedded::{EmbeddedStore, Settings};
 pub use etcd::{EtcdError, EtcdSettings, EtcdStore, Login};
 pub use limits::Limits;
-pub use log::{OpenError, Written, written_after};
-pub use sealed::{KEYS, Resealed, SealedError, SealedStore};
+pub use log::{Backup, BackupWriter, Content, FileReport, OpenError, Summary, Written, written_after};
+pub use sealed::{KEYS, Resealed, SealedError, SealedStore, Sealing};
+pub use stopped::{Checked, Stopped, restore};

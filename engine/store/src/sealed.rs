@@ -4,13 +4,18 @@
 //! opened, whatever prefixes are sealed now. The data keys lie in the store itself, wrapped, under `KEYS`, where no path of the API leads.
 //! Invariant: a value that does not open is handed on as it lies there, for the reader to refuse by name: one bad value breaks no list.
 //! Invariant: revisions and expectations are those of the store below.
+//! Invariant: nothing is sealed with a generation that is not the newest in the store when the write begins.
 //! Limits: events opened last are kept, `OPENED_MAX` of them, so that many watchers open an event once.
+mod upkeep;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, RwLock},
 };
 
 use irori_trust::seal::{Keyring, SealError, Unlock, VALUES_MAX, generation_of};
+
+pub use self::upkeep::{Resealed, Sealing};
 
 use crate::{contract::*, limits::Limits};
 
@@ -20,10 +25,6 @@ pub const KEYS: &str = "irori/sealing";
 const OVERHEAD_BYTES: usize = 64;
 /// Opened events that are kept for other watchers.
 const OPENED_MAX: usize = 256;
-/// Attempts at a value that others write at the same time; after that it is theirs to have sealed anew.
-const RESEAL_TRIES: usize = 8;
-/// Values looked at between two pauses when they are sealed anew.
-const RESEAL_PAGE: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SealedError {
@@ -35,17 +36,10 @@ pub enum SealedError {
     KeysGone,
     #[error("the record of the data keys was changed by another server meanwhile; try again")]
     Raced,
-}
-
-/// What came of sealing values anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resealed {
-    /// Values that the newest generation seals now, and did not before.
-    pub changed: u64,
-    /// Values that are no longer to be sealed, and lie there as they are now.
-    pub opened: u64,
-    /// Values that did not open, or that others kept writing.
-    pub left: u64,
+    #[error("{count} values are sealed with older generations: seal them anew first")]
+    StillSealed { count: u64 },
+    #[error("with etcd the shared key of the home seals, and that is not changed")]
+    Shared,
 }
 
 /// A store that seals.
@@ -58,105 +52,35 @@ pub struct SealedStore {
 
 /// What opens values.
 struct Safe {
-    keys: RwLock<Arc<Keyring>>,
+    keys: RwLock<Known>,
+    /// Held by commits that seal, and alone by whoever takes keys away: none is on its way then.
+    sealing: tokio::sync::RwLock<()>,
     /// Events opened last, oldest first.
     events: Mutex<VecDeque<Arc<Event>>>,
+}
+
+/// The keys as of the revision of their record.
+#[derive(Clone)]
+struct Known {
+    keys: Arc<Keyring>,
+    at: Revision,
 }
 
 impl SealedStore {
     /// Unlocks the store's data keys, or makes them where nothing is sealed yet.
     pub async fn open(inner: Arc<dyn Store>, unlock: &Unlock, prefixes: Vec<String>) -> Result<Arc<Self>, SealedError> {
-        let keys = match inner.get(KEYS).await? {
-            Some(record) => Keyring::unlock(&record.value, unlock)?,
+        let (keys, at) = match inner.get(KEYS).await? {
+            Some(record) => (Keyring::unlock(&record.value, unlock)?, record.revision),
             None => begin(inner.as_ref(), unlock, &prefixes).await?,
         };
         let (_, began) = keys.newest();
-        let safe = Safe { keys: RwLock::new(Arc::new(keys)), events: Mutex::default() };
+        let known = Known { keys: Arc::new(keys), at };
+        let safe = Safe { keys: RwLock::new(known), sealing: tokio::sync::RwLock::default(), events: Mutex::default() };
         let store = Self { inner, safe: Arc::new(safe), prefixes };
         if store.inner.current().await?.0.saturating_sub(began) > VALUES_MAX {
             store.rotate().await?;
         }
         Ok(Arc::new(store))
-    }
-
-    /// The generation that seals now.
-    pub fn generation(&self) -> u32 {
-        self.safe.keys().newest().0
-    }
-
-    /// Begins a new generation: what is written from now on is sealed with it. Another server takes it up with the first value of it that
-    /// it reads.
-    pub async fn rotate(&self) -> Result<u32, SealedError> {
-        let record = self.inner.get(KEYS).await?.ok_or(SealedError::KeysGone)?;
-        let began = self.inner.current().await?.0;
-        let next = self.safe.keys().follow(&record.value)?.rotated(began)?;
-        self.replace_keys(record.revision, next).await
-    }
-
-    /// Forgets all generations but the newest: once `reseal` has left none behind, and watches have seen what is older.
-    pub async fn retire(&self) -> Result<u32, SealedError> {
-        let record = self.inner.get(KEYS).await?.ok_or(SealedError::KeysGone)?;
-        let next = self.safe.keys().follow(&record.value)?.retired();
-        self.replace_keys(record.revision, next).await
-    }
-
-    /// On disk first: a value sealed with a key that a crash takes back would be lost.
-    async fn replace_keys(&self, at: Revision, next: Keyring) -> Result<u32, SealedError> {
-        let write = Write { key: KEYS.into(), expect: Expect::At(at), value: Some(next.record()?.into()) };
-        match self.inner.commit(vec![write], Durability::Synced).await {
-            Ok(_) => {
-                let generation = next.newest().0;
-                self.safe.take_up(next);
-                Ok(generation)
-            }
-            Err(StoreError::Conflict { .. }) => Err(SealedError::Raced),
-            Err(source) => Err(source.into()),
-        }
-    }
-
-    /// Seals values anew that the newest generation does not seal, and lays open those that are no longer to be sealed. Each gets a new
-    /// revision by that, as in every migration of storage; its content stays.
-    /// `pause` is waited for between pages of 256 values.
-    pub async fn reseal(&self, pause: impl AsyncFn()) -> Result<Resealed, SealedError> {
-        let newest = self.generation();
-        let (mut done, mut after) = (Resealed::default(), None);
-        loop {
-            let range = Range { prefix: String::new(), after: after.take(), limit: RESEAL_PAGE, at: None };
-            let page = self.inner.range(range).await?;
-            for entry in &page.entries {
-                let is_due = match generation_of(&entry.value) {
-                    Some(generation) => generation != newest || !self.is_sealed(&entry.key),
-                    None => self.is_sealed(&entry.key),
-                };
-                if is_due {
-                    self.reseal_one(&entry.key, &mut done).await?;
-                }
-            }
-            if page.remaining == 0 {
-                return Ok(done);
-            }
-            after = page.entries.last().map(|entry| entry.key.clone());
-            pause().await;
-        }
-    }
-
-    async fn reseal_one(&self, key: &Key, done: &mut Resealed) -> Result<(), SealedError> {
-        for _ in 0..RESEAL_TRIES {
-            let Some(entry) = self.get(key).await? else { return Ok(()) };
-            if generation_of(&entry.value).is_some() {
-                break; // it does not open, and get has said so
-            }
-            let write = Write { key: key.clone(), expect: Expect::At(entry.revision), value: Some(entry.value) };
-            match self.commit(vec![write], Durability::Synced).await {
-                Ok(_) if self.is_sealed(key) => done.changed += 1,
-                Ok(_) => done.opened += 1,
-                Err(StoreError::Conflict { .. }) => continue,
-                Err(source) => return Err(source.into()),
-            }
-            return Ok(());
-        }
-        done.left += 1;
-        Ok(())
     }
 
     fn is_sealed(&self, key: &str) -> bool {
@@ -177,7 +101,7 @@ impl SealedStore {
     }
 }
 
-async fn begin(inner: &dyn Store, unlock: &Unlock, prefixes: &[String]) -> Result<Keyring, SealedError> {
+async fn begin(inner: &dyn Store, unlock: &Unlock, prefixes: &[String]) -> Result<(Keyring, Revision), SealedError> {
     for prefix in prefixes {
         let page = inner.range(Range { prefix: prefix.clone(), ..Range::default() }).await?;
         if page.entries.iter().any(|entry| generation_of(&entry.value).is_some()) {
@@ -187,31 +111,51 @@ async fn begin(inner: &dyn Store, unlock: &Unlock, prefixes: &[String]) -> Resul
     let keys = Keyring::create(unlock, inner.current().await?.0)?;
     let write = Write { key: KEYS.into(), expect: Expect::Absent, value: Some(keys.record()?.into()) };
     match inner.commit(vec![write], Durability::Synced).await {
-        Ok(_) => Ok(keys),
+        Ok(at) => Ok((keys, at)),
         // Another server was quicker: its keys are everybody's.
-        Err(StoreError::Conflict { current: Some(record), .. }) => Ok(Keyring::unlock(&record.value, unlock)?),
+        Err(StoreError::Conflict { current: Some(record), .. }) => Ok((Keyring::unlock(&record.value, unlock)?, record.revision)),
         Err(source) => Err(source.into()),
     }
 }
 
 impl Safe {
-    fn keys(&self) -> Arc<Keyring> {
+    fn known(&self) -> Known {
         self.keys.read().expect("no holder of this lock panics").clone()
     }
 
-    fn take_up(&self, keys: Keyring) {
-        *self.keys.write().expect("no holder of this lock panics") = Arc::new(keys);
+    fn keys(&self) -> Arc<Keyring> {
+        self.known().keys
+    }
+
+    fn take_up(&self, keys: Keyring, at: Revision) {
+        let mut known = self.keys.write().expect("no holder of this lock panics");
+        if at > known.at {
+            *known = Known { keys: Arc::new(keys), at };
+        }
     }
 
     fn is_unknown(&self, value: &[u8]) -> bool {
         generation_of(value).is_some_and(|generation| generation > self.keys().newest().0)
     }
 
+    /// Sealed with a generation that was taken away: only a past that is not to be read any more has such values.
+    fn is_retired(&self, value: &[u8]) -> bool {
+        generation_of(value).is_some_and(|generation| generation < self.keys().oldest())
+    }
+
+    /// Takes up what another server, or this one, made of the keys meanwhile.
+    async fn refresh(&self, inner: &dyn Store) -> Result<(), SealedError> {
+        let record = inner.get(KEYS).await?.ok_or(SealedError::KeysGone)?;
+        let known = self.known();
+        if record.revision > known.at {
+            self.take_up(known.keys.follow(&record.value)?, record.revision);
+        }
+        Ok(())
+    }
+
     async fn look_again(&self, inner: &dyn Store) {
-        let Ok(Some(record)) = inner.get(KEYS).await else { return };
-        match self.keys().follow(&record.value) {
-            Ok(keys) => self.take_up(keys),
-            Err(source) => tracing::error!("take up the data keys of another server: {source}"),
+        if let Err(source) = self.refresh(inner).await {
+            tracing::error!("take up the data keys of another server: {source}");
         }
     }
 
@@ -272,7 +216,13 @@ impl Store for SealedStore {
     }
 
     async fn range(&self, range: Range) -> Result<Page, StoreError> {
+        let past = range.at;
         let page = self.inner.range(range).await?;
+        if let Some(asked) = past
+            && page.entries.iter().any(|entry| self.safe.is_retired(&entry.value))
+        {
+            return Err(StoreError::Compacted { asked, oldest: self.safe.known().at.max(Revision(asked.0 + 1)) });
+        }
         Ok(Page { entries: self.opened(page.entries).await, ..page })
     }
 
@@ -282,6 +232,11 @@ impl Store for SealedStore {
 
     async fn commit(&self, mut writes: Vec<Write>, durability: Durability) -> Result<Revision, StoreError> {
         self.limits().check(&writes)?;
+        let seals = writes.iter().any(|write| write.value.is_some() && self.is_sealed(&write.key));
+        let _sealing = if seals { Some(self.safe.sealing.read().await) } else { None };
+        if seals {
+            self.safe.refresh(self.inner.as_ref()).await.map_err(cannot_seal)?;
+        }
         for write in writes.iter_mut().filter(|write| self.is_sealed(&write.key)) {
             if let Some(value) = &write.value {
                 let sealed = self.safe.keys().seal(&write.key, value);
@@ -310,8 +265,28 @@ impl Store for SealedStore {
         self.inner.wait_for(revision).await
     }
 
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError> {
+        self.inner.freeze().await
+    }
+
+    fn sealing(&self) -> Option<&SealedStore> {
+        Some(self)
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        self.inner.stats()
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.inner.close().await
+    }
+}
+
+/// A write that would lie there open, or sealed with a key that is going away, is not made.
+fn cannot_seal(failed: SealedError) -> StoreError {
+    match failed {
+        SealedError::Store(source) => source,
+        other => StoreError::Unavailable { reason: format!("the value cannot be sealed: {other}") },
     }
 }
 
@@ -331,6 +306,13 @@ impl Watch for SealedWatch {
         }
         if self.pending.iter().any(|event| event.value.as_ref().is_some_and(|value| self.safe.is_unknown(value))) {
             self.safe.look_again(self.inner.as_ref()).await;
+        }
+        // What is older than the keys cannot be told any more: whoever watches starts again from what there is.
+        let retired = |value: &bytes::Bytes| self.safe.is_retired(value);
+        if self.pending.iter().any(|event| {
+            event.value.as_ref().is_some_and(retired) || event.previous.as_ref().is_some_and(|entry| retired(&entry.value))
+        }) {
+            return Err(WatchEnd::Compacted);
         }
         Ok(self.pending.drain(..).map(|event| self.safe.open_event(event)).collect())
     }

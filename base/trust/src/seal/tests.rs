@@ -85,3 +85,35 @@ fn a_generation_too_many_is_refused() {
     }
     assert!(matches!(keys.rotated(99), Err(SealError::TooManyGenerations)));
 }
+
+#[test]
+fn the_same_data_keys_can_be_wrapped_with_another_root() {
+    let (_folder, unlock) = in_folder();
+    let keys = Keyring::create(&unlock, 0).expect("keys");
+    let sealed = keys.seal("n", b"word").expect("seal");
+    let phrase = Passphrase::new("correct horse battery").expect("long enough");
+    let by_phrase = keys.rewrapped(&NewRoot::Passphrase(phrase.clone())).expect("rewrap");
+    assert!(by_phrase.by_passphrase() && !keys.by_passphrase());
+    let record = by_phrase.record().expect("record");
+    assert!(matches!(Keyring::unlock(&record, &unlock), Err(SealError::PassphraseNeeded)));
+    assert!(matches!(keys.follow(&record), Err(SealError::WrongKey)));
+    let again = Keyring::unlock(&record, &Unlock::Passphrase(phrase)).expect("unlock");
+    assert_eq!(again.open("n", &sealed).expect("open"), b"word");
+}
+
+#[test]
+fn a_change_of_key_file_that_was_cut_off_ends_at_the_next_unlocking() {
+    let (folder, unlock) = in_folder();
+    let path = folder.path().join("sealing.key");
+    let keys = Keyring::create(&unlock, 0).expect("keys");
+    let before = keys.record().expect("record");
+    let key = make_key(&next_key(&path)).expect("make the next key");
+    // Cut off before the record was written: the old key still counts.
+    Keyring::unlock(&before, &unlock).expect("unlock");
+    assert!(next_key(&path).exists());
+    let after = keys.rewrapped(&NewRoot::Key(key)).expect("rewrap").record().expect("record");
+    Keyring::unlock(&after, &unlock).expect("unlock");
+    assert!(!next_key(&path).exists());
+    assert_eq!(read_key(&path).expect("read"), Some(key));
+    assert!(matches!(Keyring::unlock(&before, &unlock), Err(SealError::WrongKey)));
+}

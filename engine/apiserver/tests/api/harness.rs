@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use irori_api::row::Tables;
 use irori_apiserver::{ApiServer, Settings, UserInfo};
 use irori_runtime::{Clock, ManualTime, Shutdown, Tasks};
-use irori_store::{Durability, EmbeddedStore, Entry, Page, Range, Revision, Store, StoreError, Watch, Write};
+use irori_store::{Durability, EmbeddedStore, Entry, Frozen, Page, Range, Revision, Store, StoreError, Watch, Write};
 use irori_trust::CaTree;
 use serde_json::{Value, json};
 use tower::Service;
@@ -56,6 +56,10 @@ impl Store for Knobs {
 
     async fn wait_for(&self, revision: Revision) -> Result<(), StoreError> {
         self.inner.wait_for(revision).await
+    }
+
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError> {
+        self.inner.freeze().await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -15,6 +15,9 @@ pub enum OpenError {
         "store file `{file}` has format {found}, this version reads up to {known}: use the version that wrote it, or a newer one"
     )]
     Newer { file: String, found: u32, known: u32 },
+    /// A store is to be made where there is one.
+    #[error("{disk} holds a store already, such as `{file}`")]
+    NotEmpty { disk: String, file: String },
     #[error("{doing} `{file}` of the store")]
     Io {
         doing: &'static str,

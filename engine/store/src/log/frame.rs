@@ -16,10 +16,12 @@ const MAGIC: &[u8; 3] = b"IrF";
 pub enum FrameKind {
     /// Commits, in a segment.
     Commits = 1,
-    /// Entries in key order, in a snapshot.
+    /// Entries in key order, in a snapshot or a backup.
     Entries = 2,
     /// The table of a snapshot's blocks; its last frame.
     Blocks = 3,
+    /// How much there was; a backup's last frame.
+    End = 4,
 }
 
 /// Where a frame may stand: which file of which store.

@@ -4,7 +4,8 @@
 //! 0 magic "IRORISTO" · 8 format u32 · 12 kind u32 · 16 store id u64 · 24 revision u64 · 32 extra u64 · 40 zeros · 60 crc32 of 0..60
 //! ```
 //! Numbers are little-endian. `revision` and `extra` are, in a segment, the last revision before it and the length of the segment before
-//! it (0 for the first); in a snapshot, the revision it shows and where its table of blocks starts.
+//! it (0 for the first); in a snapshot, the revision it shows and where its table of blocks starts; in a backup, the revision it shows and
+//! when it was begun, in seconds since 1970. A backup's store id is a number of its own.
 use super::OpenError;
 use crate::disk::DiskFile;
 
@@ -18,6 +19,7 @@ const MAGIC: &[u8; 8] = b"IRORISTO";
 pub enum Kind {
     Segment = 1,
     Snapshot = 2,
+    Backup = 3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,18 @@ impl Header {
 
     /// Reads and checks the header of a file that has to be of this kind, store and revision.
     pub fn read(file: &dyn DiskFile, name: &str, kind: Kind, store: u64, revision: u64) -> Result<Header, OpenError> {
+        let header = Self::read_any(file, name, kind)?;
+        if header.revision != revision {
+            return Err(OpenError::damaged(name, 0, "the header does not fit the file's name"));
+        }
+        if header.store != store {
+            return Err(OpenError::damaged(name, 0, "the file belongs to another store"));
+        }
+        Ok(header)
+    }
+
+    /// The same of any store and revision.
+    pub fn read_any(file: &dyn DiskFile, name: &str, kind: Kind) -> Result<Header, OpenError> {
         let mut bytes = [0; HEADER_BYTES as usize];
         let read = file.read_at(0, &mut bytes).map_err(OpenError::io("read", name))?;
         if read < bytes.len() {
@@ -60,14 +74,10 @@ impl Header {
         if found > FORMAT {
             return Err(OpenError::Newer { file: name.to_owned(), found, known: FORMAT });
         }
-        let header = Header { kind, store: u64_at(&bytes, 16), revision: u64_at(&bytes, 24), extra: u64_at(&bytes, 32) };
-        if u32_at(&bytes, 12) != kind as u32 || header.revision != revision {
+        if u32_at(&bytes, 12) != kind as u32 {
             return Err(OpenError::damaged(name, 0, "the header does not fit the file's name"));
         }
-        if header.store != store {
-            return Err(OpenError::damaged(name, 0, "the file belongs to another store"));
-        }
-        Ok(header)
+        Ok(Header { kind, store: u64_at(&bytes, 16), revision: u64_at(&bytes, 24), extra: u64_at(&bytes, 32) })
     }
 }
 

@@ -210,6 +210,6 @@ impl Snapshot {
     }
 }
 
-fn owned(entry: EntryRecord<'_>) -> Entry {
+pub fn owned(entry: EntryRecord<'_>) -> Entry {
     Entry { key: entry.key.into(), value: Bytes::copy_from_slice(entry.value), revision: Revision(entry.revision) }
 }

@@ -323,6 +323,31 @@ pub async fn a_closed_store_refuses_everything_and_ends_its_watches(store: &dyn 
 }
 
 /// One test for each promise, against the store that `$make` makes.
+/// Of a store that seals, what is sealed stays so; keys and revisions are the same in any case.
+pub async fn a_frozen_store_shows_all_entries_of_one_revision_while_it_changes(store: &dyn Store) {
+    for n in 0..250 {
+        put(store, create(&format!("k/{n:03}"), "v")).await;
+    }
+    let page = soon(store.range(Range::default())).await.expect("range");
+    let mut frozen = soon(store.freeze()).await.expect("freeze");
+    for entry in page.entries.iter().filter(|entry| entry.key.starts_with("k/1")) {
+        put(store, delete(&entry.key, entry.revision)).await;
+    }
+    put(store, create("a/first", "v")).await;
+    put(store, create("k/later", "v")).await;
+    assert!(frozen.revision() >= page.revision);
+    let mut seen = Vec::new();
+    loop {
+        let entries = soon(frozen.next()).await.expect("the revision is held");
+        if entries.is_empty() {
+            break;
+        }
+        seen.extend(entries.into_iter().map(|entry| (entry.key, entry.revision)));
+    }
+    assert_eq!(seen, page.entries.into_iter().map(|entry| (entry.key, entry.revision)).collect::<Vec<_>>());
+    assert!(soon(frozen.next()).await.expect("again").is_empty());
+}
+
 macro_rules! contract_suite {
     ($make:path: $($promise:ident)*) => {
         $(
@@ -352,6 +377,7 @@ macro_rules! contract_suite {
             a_store_that_was_waited_for_has_reached_the_revision
             lazy_commits_are_seen_at_once_and_in_order
             of_many_writers_of_one_key_each_update_happens_once
+            a_frozen_store_shows_all_entries_of_one_revision_while_it_changes
             what_is_outside_the_limits_is_refused
             a_closed_store_refuses_everything_and_ends_its_watches
         }

@@ -1,4 +1,5 @@
 //! The store, from outside: what every implementation promises, and what the embedded one survives.
+mod backup;
 mod contract;
 mod corruption;
 mod crash;

@@ -29,6 +29,18 @@ async fn sealed_on(inner: Arc<dyn Store>, unlock: &Unlock, prefixes: &[&str]) ->
     SealedStore::open(inner, unlock, prefixes).await.expect("the store unlocks")
 }
 
+/// Seals the whole store anew.
+async fn reseal(store: &SealedStore) -> Resealed {
+    let (mut done, mut after) = (Resealed::default(), None);
+    loop {
+        after = store.reseal(after, &mut done).await.expect("reseal");
+        if after.is_none() {
+            return done;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 const SECRETS: &[&str] = &["core/secrets/"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,6 +114,7 @@ async fn a_new_generation_seals_at_once_and_old_values_are_sealed_anew_while_oth
     for n in 0..600 {
         put(&*store, create(&format!("core/secrets/a/{n}"), format!("{n}"))).await;
     }
+    let before = store.current().await.expect("current");
     assert_eq!(store.rotate().await.expect("rotate"), 2);
     let writer = async {
         let mut at = put(&*store, create("core/secrets/a/busy", "0")).await;
@@ -113,11 +126,16 @@ async fn a_new_generation_seals_at_once_and_old_values_are_sealed_anew_while_oth
             };
         }
     };
-    let (resealed, ()) = tokio::join!(store.reseal(async || tokio::task::yield_now().await), writer);
-    let resealed = resealed.expect("reseal");
+    assert!(matches!(store.retire().await, Err(SealedError::StillSealed { count: 600 })), "nothing is taken away that is needed");
+    let (resealed, ()) = tokio::join!(reseal(&store), writer);
     assert!(resealed.changed >= 601 && resealed.opened == 0, "{resealed:?}");
-    assert_eq!(store.reseal(async || ()).await.expect("reseal"), Resealed::default(), "nothing is left to do");
-    store.retire().await.expect("retire");
+    assert_eq!(reseal(&store).await, Resealed::default(), "nothing is left to do");
+    let mut behind = store.watch("core/secrets/", before).await.expect("watch");
+    assert_eq!(store.retire().await.expect("retire"), 2);
+    assert_eq!(store.state(), Sealing { newest: 2, oldest: 2, by_passphrase: false });
+    // What was sealed with a key that is gone is a past that is not told any more.
+    assert_eq!(soon(behind.next()).await.map(|_| ()), Err(WatchEnd::Compacted));
+    assert!(matches!(listing(&*store, "core/secrets/", Some(before)).await, Err(StoreError::Compacted { .. })));
     for n in [0, 599] {
         assert_eq!(value(&*store, &format!("core/secrets/a/{n}")).await, Some(n.to_string()));
     }
@@ -149,4 +167,34 @@ async fn sealed_values_without_their_record_are_refused() {
     put(&*inner, delete(KEYS, record.revision)).await;
     let refused = SealedStore::open(inner, &key_file(folder.path()), vec!["core/secrets/".into()]).await;
     assert!(matches!(refused.map(|_| ()), Err(SealedError::KeysGone)));
+}
+
+/// A server that has not read anything of a new generation yet seals with it all the same: otherwise the old one could not be taken away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_server_seals_with_the_newest_generation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inner: Arc<dyn Store> = open(&SimDisk::new());
+    let one = sealed_on(inner.clone(), &key_file(folder.path()), SECRETS).await;
+    let two = sealed_on(inner.clone(), &key_file(folder.path()), SECRETS).await;
+    one.rotate().await.expect("rotate");
+    put(&*two, create("core/secrets/a/b", "word")).await;
+    assert_eq!(one.retire().await.expect("retire"), 2);
+    assert_eq!(value(&*one, "core/secrets/a/b").await.as_deref(), Some("word"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_root_key_opens_the_store_from_then_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inner: Arc<dyn Store> = open(&SimDisk::new());
+    let store = sealed_on(inner.clone(), &key_file(folder.path()), SECRETS).await;
+    put(&*store, create("core/secrets/a/b", "word")).await;
+    let phrase = Passphrase::new("a phrase of the tests").expect("long enough");
+    store.rewrap(&irori_trust::seal::NewRoot::Passphrase(phrase)).await.expect("rewrap");
+    put(&*store, create("core/secrets/a/c", "more")).await;
+    let refused = SealedStore::open(inner.clone(), &key_file(folder.path()), vec![]).await.map(|_| ());
+    assert!(matches!(refused, Err(SealedError::Seal(SealError::PassphraseNeeded))));
+    let again = sealed_on(inner, &self::phrase("a phrase of the tests"), SECRETS).await;
+    for (key, word) in [("core/secrets/a/b", "word"), ("core/secrets/a/c", "more")] {
+        assert_eq!(value(&*again, key).await.as_deref(), Some(word));
+    }
 }

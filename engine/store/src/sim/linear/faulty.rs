@@ -103,6 +103,10 @@ impl Store for Faulty {
         self.store.wait_for(revision).await
     }
 
+    async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError> {
+        self.store.freeze().await
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.store.close().await
     }
