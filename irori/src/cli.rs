@@ -45,6 +45,9 @@ pub enum Command {
     Node(Apart),
     /// Runs the gateway and its certificates for a server elsewhere.
     Gateway(Apart),
+    /// Backup, restore and upkeep of the store.
+    #[command(subcommand)]
+    Store(commands::store::Store),
     /// Prints a completion script for a shell.
     Completions { shell: clap_complete::Shell },
 }
@@ -177,6 +180,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Server(server) => commands::apart::server(server, offset),
         Command::Node(apart) => commands::apart::node(apart, offset),
         Command::Gateway(apart) => commands::apart::gateway(apart, offset),
+        Command::Store(store) => commands::store::run(store, offset),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "irori", &mut std::io::stdout());
             Ok(())

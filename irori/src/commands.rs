@@ -4,6 +4,7 @@ pub mod down;
 pub mod logs;
 pub mod show;
 pub mod status;
+pub mod store;
 pub mod table;
 pub mod up;
 

@@ -7,8 +7,15 @@ pub fn code(error: &anyhow::Error) -> Option<&'static str> {
         if let Some(trust) = cause.downcast_ref::<TrustError>() {
             return matches!(trust, TrustError::Incomplete { .. } | TrustError::OtherDomain { .. }).then_some("E05");
         }
-        if cause.is::<irori_store::OpenError>() {
-            return Some("E06");
+        if cause.is::<crate::commands::store::BadBackup>() {
+            return Some("E11");
+        }
+        if let Some(open) = cause.downcast_ref::<irori_store::OpenError>() {
+            return Some(match open {
+                irori_store::OpenError::Locked { .. } => "E04",
+                irori_store::OpenError::NotEmpty { .. } => "E11",
+                _ => "E06",
+            });
         }
         if cause.is::<irori_store::SealedError>() || cause.is::<irori_trust::seal::SealError>() {
             return Some("E10");
@@ -40,7 +47,7 @@ mod tests {
     #[test]
     fn every_code_has_its_page() {
         let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
-        for number in 1..=10 {
+        for number in 1..=11 {
             let page = pages.join(format!("E{number:02}.md"));
             assert!(page.is_file(), "{} is missing", page.display());
         }

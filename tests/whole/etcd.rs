@@ -1,18 +1,18 @@
 //! Several servers on one etcd.
 use std::{
     fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use irori_testkit::{
     Api, Etcd, bad_lines, binary, eventually,
     kills::{self, Plan},
-    kubectl,
 };
 use serde_json::{Value, json};
+
+use crate::server::Server;
 
 const COLLECTION: &str = "/api/v1/namespaces/default/configmaps";
 /// From the death of a leader to the work of its successor.
@@ -89,103 +89,6 @@ fn an_api_on_etcd_killed_under_16_writers_keeps_every_acknowledged_write() {
     println!("{report}");
     assert_eq!(report.breaches, Vec::<String>::new());
     assert!(report.acknowledged > 100 && report.unanswered > 0, "{report}");
-}
-
-/// A server as a process, without a node: its pods stay where the scheduler leaves them.
-struct Server {
-    folder: PathBuf,
-    port: u16,
-    words: Vec<String>,
-    process: Option<Child>,
-}
-
-impl Server {
-    fn new(folder: PathBuf, words: Vec<String>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        fs::create_dir_all(&folder).unwrap();
-        let home = format!(
-            "apiVersion: irori.dev/v1alpha1\nkind: Home\nmetadata: {{name: home}}\n\
-             spec: {{domain: home.arpa, network: {{api: {{port: {port}}}}}}}\n"
-        );
-        fs::write(folder.join("home.yaml"), home).unwrap();
-        Self { folder, port, words, process: None }
-    }
-
-    fn start(&mut self) {
-        let log = fs::File::create(self.folder.join("log")).unwrap();
-        let mut command = Command::new(binary());
-        command.arg("server").arg(self.folder.join("home.yaml")).arg("--data-dir").arg(self.folder.join("data"));
-        command.args(&self.words).env("IRORI_LOG", "info").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.process = Some(command.spawn().unwrap());
-        eventually("the server is up", Duration::from_secs(60), || {
-            if self.log().contains("ok   server") { Ok(()) } else { Err(self.log()) }
-        });
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
-
-    /// kill -9.
-    fn kill(&mut self) {
-        let mut process = self.process.take().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
-    }
-
-    /// SIGTERM, and its end.
-    fn end(&mut self) {
-        let mut process = self.process.take().unwrap();
-        assert!(Command::new("kill").arg(process.id().to_string()).status().unwrap().success());
-        eventually("the server ends", Duration::from_secs(20), || {
-            process.try_wait().unwrap().map(|ended| assert!(ended.success(), "{ended}")).ok_or_else(|| "it runs".to_owned())
-        });
-    }
-
-    /// As another server's administrator, if one is named.
-    fn kubectl_as(&self, who: &Self, arguments: &[&str]) -> Result<String, String> {
-        let said = Command::new(kubectl())
-            .arg("--kubeconfig")
-            .arg(who.folder.join("data/credentials/admin.kubeconfig"))
-            .args(["--server", &format!("https://127.0.0.1:{}", self.port), "--request-timeout", "10s"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if said.status.success() { Ok(text(&said.stdout)) } else { Err(text(&said.stderr)) }
-    }
-
-    fn apply(&self, object: &Value) {
-        let file = self.folder.join("object.json");
-        fs::write(&file, object.to_string()).unwrap();
-        self.kubectl(&["create", "-f", file.to_str().unwrap()]).unwrap();
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
-        self.kubectl_as(self, arguments)
-    }
-
-    fn identity(&self) -> String {
-        fs::read_to_string(self.folder.join("data/instance")).unwrap()
-    }
-
-    fn leads(&self, lease: &str) -> Result<(), String> {
-        let path = "jsonpath={.spec.holderIdentity}";
-        let holder = self.kubectl(&["get", "lease", "-n", "kube-system", lease, "-o", path])?;
-        if holder.ends_with(&self.identity()) { Ok(()) } else { Err(holder) }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _gone = process.kill();
-            let _gone = process.wait();
-        }
-        if std::thread::panicking() {
-            eprintln!("--- {}\n{}", self.folder.display(), self.log());
-        }
-    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod kubectl;
 mod network;
 mod pods;
 mod sealed;
+mod server;
+mod store;
 mod traffic;
 mod watches;
 mod workloads;

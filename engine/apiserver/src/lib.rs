@@ -6,7 +6,8 @@
 //!
 //! Flow (`path.rs`, in this order): `authn` ▶ `audit` ▶ `impersonation` ▶ `flow` ▶ `authz` ▶ then `read`, `watch`, or
 //! `decode` ▶ `patch` ▶ `admission` ▶ strategy and validation (`irori_rules`) ▶ `commit` ▶ `respond`.
-//! Invariant: only `commit` and `bootstrap` write to the store. Invariant: no stage is skipped for any kind or entrance.
+//! `/irori/v1/store` (`upkeep`) is for whoever looks after the store, past kinds and admission, behind the same authn and authz.
+//! Invariant: only `commit`, `bootstrap` and (sealing anew, content as it is) `upkeep` write to the store. Invariant: no stage is skipped for any kind or entrance.
 //! Invariant: an identity given by extension is honoured by the in-process entrance alone.
 //! Invariant: what a Service allocates is written and given back in the commit of the Service.
 //! Limits: `limits.rs`, each with its unit.
@@ -15,6 +16,7 @@
 pub mod limits;
 
 mod call;
+pub mod census;
 pub mod identity;
 mod query;
 pub mod refusal;
@@ -45,9 +47,10 @@ mod respond;
 mod reviews;
 mod select;
 mod server;
-mod stored;
+pub mod stored;
 mod sub;
 mod to_node;
+pub mod upkeep;
 mod watch;
 
 pub use identity::UserInfo;

@@ -15,9 +15,14 @@ use crate::{
     refusal::{Answered, Refusal},
     respond,
     server::Server,
+    upkeep,
 };
 
-pub async fn answer(server: &Arc<Server>, call: &Call) -> Answered<Response> {
+pub async fn answer(server: &Arc<Server>, call: &mut Call) -> Answered<Response> {
+    let below = call.asked.path.strip_prefix(upkeep::ROOT).filter(|below| below.is_empty() || below.starts_with('/'));
+    if let Some(below) = below.map(str::to_owned) {
+        return upkeep::answer(server, call, &below).await;
+    }
     if !matches!(call.asked.verb, "get" | "head") {
         return Err(path::not_supported());
     }
