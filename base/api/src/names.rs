@@ -198,6 +198,18 @@ pub fn config_key(key: &str) -> Vec<String> {
     wrong
 }
 
+/// A name as C has it: attributes of devices.
+pub fn c_identifier(name: &str) -> Vec<String> {
+    let letter: fn(u8) -> bool = |c| c.is_ascii_alphabetic() || c == b'_';
+    let inner: fn(u8) -> bool = |c| c.is_ascii_alphanumeric() || c == b'_';
+    if framed(name, letter, inner, inner) {
+        return Vec::new();
+    }
+    let message = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters \
+                   or '_'";
+    vec![pattern(message, "[A-Za-z_][A-Za-z0-9_]*", &["my_name", "MY_NAME", "MyName"])]
+}
+
 /// The name of a port of a Service or container (IANA_SVC_NAME of RFC 6335).
 pub fn port_name(name: &str) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -246,6 +258,9 @@ mod tests {
         assert_eq!(dns_1035_label("abc-123"), [""; 0]);
         assert_eq!(wildcard_dns_subdomain("*.example.com"), [""; 0]);
         assert_eq!(path_segment("system:node"), [""; 0]);
+        for good in ["a", "_a1", "MY_NAME"] {
+            assert_eq!(c_identifier(good), [""; 0]);
+        }
     }
 
     #[test]
@@ -276,6 +291,9 @@ mod tests {
         assert_eq!(qualified_name("a/")[0], "name part must be non-empty");
         assert_eq!(qualified_name("a/b/c").len(), 1);
         assert_eq!(path_segment("a/b"), ["may not contain '/'"]);
+        for bad in ["", "1a", "a-b", "Bad Key!"] {
+            assert_eq!(c_identifier(bad).len(), 1, "{bad}");
+        }
         assert_eq!(
             port_name(""),
             ["must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)", "must contain at least one letter (a-z)"]

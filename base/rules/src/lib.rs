@@ -4,15 +4,15 @@
 //! (`irori_api::{row, schema}`) drive all of it; what a table cannot say is a [`Strategy`] of the kind.
 //! What it is not: it knows no HTTP, no users, no store. Time, names and looked-up facts are arguments.
 //!
-//! Flow of a write: `decode` -> (`patch`) -> `default_object` -> admission (not here) -> `prepare` -> `validate` -> stored.
+//! Flow of a write: `decode` -> (`patch`) -> `default_object` -> admission (not here) -> `prepare` -> `validate` -> `warn` -> stored.
 //! Flow of a read: stored -> (`convert`) -> `print` or as it is.
 //!
 //! Invariant: no I/O, no clock, no randomness, no async. Invariant: nothing here panics on any input tree. Invariant: decoding,
 //! defaulting and the canonical form are each safe to repeat.
 //! Limits: 512 levels of nesting; 100 unknown fields are told; a JSON patch has at most 10,000 operations, and its copies make
 //! at most 3 MiB.
-//! Not here yet: the kinds' own validation of custom resource definitions, API services, admission policies and webhooks, flow
-//! control and device claims (their metadata is held to the rules).
+//! Not here yet: types and costs of CEL expressions (their syntax and variables are looked at), the rules of custom resource
+//! definitions.
 //! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, an `ErrorList` is a 422 Invalid.
 pub mod canonical;
 pub mod convert;
@@ -27,6 +27,7 @@ pub mod scalar;
 pub mod scale;
 pub mod tree;
 pub mod validate;
+pub mod warn;
 
 pub use convert::convert;
 pub use decode::{DecodeError, Decoded, decode, decode_type};
@@ -37,3 +38,4 @@ pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_creat
 pub use print::{hide_internal, human_duration, prints_by_default, table_cells, table_columns};
 pub use scale::{read_scale, write_scale};
 pub use validate::{validate_create, validate_scale, validate_update};
+pub use warn::warnings;

@@ -38,8 +38,17 @@ impl Attributes<'_> {
         (&self.row.gvr.group, &self.row.gvr.resource)
     }
 
+    /// Whether this is about a whole object of a kind.
+    fn is_about(&self, group: &str, resource: &str) -> bool {
+        self.subresource.is_empty() && self.resource() == (group, resource)
+    }
+
+    fn updates(&self, group: &str, resource: &str) -> bool {
+        self.operation == Operation::Update && self.is_about(group, resource)
+    }
+
     fn creates(&self, group: &str, resource: &str) -> bool {
-        self.operation == Operation::Create && self.subresource.is_empty() && self.resource() == (group, resource)
+        self.operation == Operation::Create && self.is_about(group, resource)
     }
 }
 

@@ -29,7 +29,6 @@ use crate::{
 /// POST to a collection.
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
     let options = WriteOptions::read(server, call)?;
-    refuse_kind(server, row)?;
     let mut object = decode::object(server, call, row).await?;
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
     irori_rules::default_object(&server.tables, row, &mut object);
@@ -70,11 +69,15 @@ async fn create_object(
         let asked = Attributes { operation: Operation::Create, row: &stored_row, subresource: "", old: None };
         admission::mutate(server, call, &asked, &mut new).await?;
         irori_rules::prepare_create(&server.tables, &stored_row, &mut new, &birth);
-        let errors = irori_rules::validate_create(&server.tables, &stored_row, &new);
+        let errors = irori_rules::validate_create(&stored_row, row, &new);
         if !errors.is_empty() {
             return Err(Refusal::invalid(kind_about(row, &name), &errors).into());
         }
+        irori_rules::warnings(&stored_row, &new, None).into_iter().for_each(|text| call.warn(text));
         admission::validate(server, call, &asked, &new).await?;
+        if !dry_run {
+            refuse_kind(server, row)?;
+        }
         warn_without_controller(server, call, &row.gvk.group, &row.gvk.kind);
         match commit::create(server, &stored_row, &mut new, dry_run).await {
             Ok(()) => return Ok(new),
@@ -189,10 +192,7 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
                 let replaced = replace(server, call, &target, current, object).await;
                 answer(server, call, row, replaced)
             }
-            _ => {
-                refuse_kind(server, row)?;
-                create_named(server, call, row, object, options.dry_run).await
-            }
+            _ => create_named(server, call, row, object, options.dry_run).await,
         };
         match done {
             Ok(response) => return Ok(response),
@@ -270,9 +270,12 @@ pub async fn replace(
     let asked = Attributes { operation: Operation::Update, row: stored_row, subresource, old: Some(&old) };
     admission::mutate(server, call, &asked, &mut object).await?;
     irori_rules::prepare_update(&server.tables, stored_row, &mut object, &old, part, &now(server));
-    let errors = irori_rules::validate_update(&server.tables, stored_row, &object, &old, part);
+    let errors = irori_rules::validate_update(stored_row, row, &object, &old, part);
     if !errors.is_empty() {
         return Err(Refusal::invalid(kind_about(row, &name), &errors).into());
+    }
+    if part == Part::Main {
+        irori_rules::warnings(stored_row, &object, Some(&old)).into_iter().for_each(|text| call.warn(text));
     }
     admission::validate(server, call, &asked, &object).await?;
     managed::keep_times(&old, &mut object);
@@ -353,7 +356,7 @@ pub fn random_letters(count: usize) -> String {
     free.take(count).map(|b| char::from(ALPHABET[usize::from(b) % ALPHABET.len()])).collect()
 }
 
-/// Kinds that would change how the API itself works, and are not built yet.
+/// Kinds that would change how the API itself works, and are not built yet: they are held to their rules, and not stored.
 fn refuse_kind(server: &Server, row: &Row) -> Answered<()> {
     if server.settings.store_unenforced {
         return Ok(());

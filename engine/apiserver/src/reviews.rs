@@ -30,7 +30,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     }
     let mut review = decode::object(server, call, row).await?;
     irori_rules::default_object(&server.tables, row, &mut review);
-    let errors = irori_rules::validate_create(&server.tables, row, &review);
+    let errors = irori_rules::validate_create(row, row, &review);
     if !errors.is_empty() {
         return Err(Refusal::invalid(crate::change::kind_about(row, ""), &errors));
     }

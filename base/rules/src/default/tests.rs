@@ -83,12 +83,12 @@ proptest! {
             let birth = crate::Birth { uid: "u".into(), creation_timestamp: "2026-01-01T00:00:00Z".into(), generated_name: String::new(), namespace: "n".into() };
             let mut born = once.clone();
             crate::prepare_create(&tables, row, &mut born, &birth);
-            let _ = crate::validate_create(&tables, row, &born);
+            let _ = crate::validate_create(row, row, &born);
             let _ = crate::table_cells(row, &born, 0);
             let _ = crate::read_scale(row, &born);
             let mut changed = once;
             crate::prepare_update(&tables, row, &mut changed, &born, crate::Part::Main, "2026-01-01T00:00:00Z");
-            let _ = crate::validate_update(&tables, row, &changed, &born, crate::Part::Main);
+            let _ = crate::validate_update(row, row, &changed, &born, crate::Part::Main);
         }
     }
 }

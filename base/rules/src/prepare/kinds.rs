@@ -29,7 +29,11 @@ pub fn update_namespace(new: &mut Value, old: &Value, part: Part<'_>, _: &str) {
     label_namespace(new);
 }
 
-pub fn create_node(_: &mut Value, _: &Birth) {}
+/// Where a node's configuration came from is no longer asked for.
+pub fn create_node(object: &mut Value, _: &Birth) {
+    remove(object, &["spec", "configSource"]);
+    remove(object, &["status", "config"]);
+}
 
 /// Limits without a name are named by chance, as upstream does.
 pub fn create_limit_range(object: &mut Value, birth: &Birth) {
@@ -39,6 +43,7 @@ pub fn create_limit_range(object: &mut Value, birth: &Birth) {
 }
 
 pub fn update_node(new: &mut Value, old: &Value, part: Part<'_>, _: &str) {
+    remove(new, &["spec", "configSource"]);
     if part == Part::Main {
         keep(new, old, "status");
     }

@@ -28,6 +28,28 @@ pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut 
             }
         }
         ("", "Service") => service(new, old, errors),
+        ("events.k8s.io", "Event") => {
+            for field in [
+                "involvedObject",
+                "reason",
+                "message",
+                "source",
+                "firstTimestamp",
+                "lastTimestamp",
+                "count",
+                "type",
+                "eventTime",
+                "action",
+                "related",
+            ] {
+                check::immutable(errors, new, old, &root, &[field]);
+            }
+            for (field, told) in [("reportingComponent", "reportingController"), ("reportingInstance", "reportingInstance")] {
+                if !same(get(new, &[field]), get(old, &[field])) {
+                    errors.invalid(FieldPath::new(told), text(new, &[field]), "field is immutable");
+                }
+            }
+        }
         ("", "PersistentVolumeClaim") => claim(new, old, errors),
         ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => fixed(errors, &[&["spec", "selector"]]),
         ("apps", "StatefulSet") => stateful_set(new, old, errors),
@@ -71,9 +93,38 @@ pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut 
         ("networking.k8s.io", "IngressClass") => fixed(errors, &[&["spec", "controller"]]),
         ("networking.k8s.io", "IPAddress") => fixed(errors, &[&["spec", "parentRef"]]),
         ("storage.k8s.io", "VolumeAttachment") => fixed(errors, &[&["spec"]]),
+        ("storage.k8s.io", "CSIDriver") => {
+            // The first of these paths is spelled so by the API itself.
+            for (field, told) in [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")] {
+                let is = get(new, &["spec", field]);
+                if !same(is, get(old, &["spec", field])) {
+                    errors.invalid(FieldPath::new("spec").child(told), is.cloned().unwrap_or(Value::Null), "field is immutable");
+                }
+            }
+        }
+        ("storage.k8s.io", "CSINode") => csi_node(new, old, errors),
+        ("resource.k8s.io", "ResourceSlice") => {
+            fixed(errors, &[&["spec", "pool", "name"], &["spec", "driver"], &["spec", "nodeName"]]);
+        }
         ("storage.k8s.io", "CSIStorageCapacity") => fixed(errors, &[&["nodeTopology"], &["storageClassName"]]),
         ("resource.k8s.io", "ResourceClaim" | "ResourceClaimTemplate") => fixed(errors, &[&["spec"]]),
         _ => {}
+    }
+}
+
+/// What a driver said of a node stays until it is taken back, save how many volumes it takes.
+fn csi_node(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let is = items(new, &["spec", "drivers"]);
+    for was in items(old, &["spec", "drivers"]) {
+        let kept = is.iter().find(|driver| text(driver, &["name"]) == text(was, &["name"]));
+        let bare = |driver: &Value| {
+            let mut driver = driver.clone();
+            remove(&mut driver, &["allocatable"]);
+            driver
+        };
+        if let Some(changed) = kept.filter(|driver| bare(driver) != bare(was)) {
+            errors.invalid(FieldPath::new("CSINode"), changed.clone(), "field is immutable");
+        }
     }
 }
 

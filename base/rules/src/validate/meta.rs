@@ -12,6 +12,14 @@ use crate::tree::{get, int, items, map, text};
 /// Bytes of all annotations of an object.
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 
+/// What is wrong with a name.
+fn name_faults(row: &Row, object: &Value, name: &str) -> Vec<String> {
+    if row.gvk.group == "apiregistration.k8s.io" {
+        return super::extension::name_faults(object, name);
+    }
+    name_rule(row)(name)
+}
+
 /// The rule for names of a kind.
 fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
@@ -21,7 +29,6 @@ fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
         ("", "Service") => names::dns_1035_label,
         ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "policy", _) => names::path_segment,
         ("networking.k8s.io", "IPAddress") => ip_name,
-        ("apiregistration.k8s.io", "APIService") => names::path_segment,
         ("apiextensions.k8s.io", "CustomResourceDefinition") => any_name,
         ("storage.k8s.io", "CSIDriver") => names::dns_subdomain,
         _ => names::dns_subdomain,
@@ -43,11 +50,16 @@ fn ip_name(name: &str) -> Vec<String> {
 
 pub fn object(row: &Row, object: &Value, errors: &mut ErrorList) {
     let at = FieldPath::new("metadata");
-    let rule = name_rule(row);
+    let rule = |name: &str| name_faults(row, object, name);
     let meta = get(object, &["metadata"]).unwrap_or(&Value::Null);
     let base = text(meta, &["generateName"]);
     if !base.is_empty() {
-        errors.invalid_each(&at.child("generateName"), base, rule(&unfinished(base)));
+        // These kinds look at whole names alone.
+        let wrong = match row.gvk.kind.as_str() {
+            "DeviceClass" | "ReplicationController" => names::path_segment(base),
+            _ => rule(&unfinished(base)),
+        };
+        errors.invalid_each(&at.child("generateName"), base, wrong);
     }
     let name = text(meta, &["name"]);
     if name.is_empty() {
@@ -90,8 +102,14 @@ pub fn parts(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
 
 /// Most kinds take only finalizers with a domain, or the few standard ones.
 fn standard_finalizers(row: &Row, meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    let any = matches!(row.gvk.group.as_str(), "node.k8s.io" | "coordination.k8s.io")
-        || (row.gvk.kind == "Event" && row.gvk.group.is_empty())
+    let any = matches!(
+        row.gvk.group.as_str(),
+        "node.k8s.io"
+            | "coordination.k8s.io"
+            | "admissionregistration.k8s.io"
+            | "apiregistration.k8s.io"
+            | "apiextensions.k8s.io"
+    ) || (row.gvk.kind == "Event" && row.gvk.group.is_empty())
         || row.protobuf.is_none();
     for (i, name) in items(meta, &["finalizers"]).iter().filter_map(Value::as_str).enumerate() {
         let qualified = names::qualified_name(name).is_empty();

@@ -67,6 +67,8 @@ fn of_type(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
 
 fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     let ports = items(spec, &["ports"]);
+    let gives_ports = kind == "NodePort"
+        || (kind == "LoadBalancer" && get(spec, &["allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false)));
     let mut names: Vec<&str> = Vec::new();
     for (i, port) in ports.iter().enumerate() {
         let at = at.child("ports").index(i);
@@ -95,7 +97,10 @@ fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
             errors.duplicate(at.clone(), port.clone());
         }
         let node = |p: &Value| (int(p, &["nodePort"]).unwrap_or(0), text(p, &["protocol"]).to_owned());
-        if node(port).0 != 0 && ports[..i].iter().any(|p| node(p) == node(port)) {
+        // Ports of one number are given one node port; of one protocol they cannot share it.
+        let gets = gives_ports && node(port).0 == 0;
+        let twin = |p: &Value| node(p) == node(port) && (node(port).0 != 0 || gets && int(p, &["port"]) == int(port, &["port"]));
+        if ports[..i].iter().any(twin) {
             errors.duplicate(at.child("nodePort"), node(port).0);
         }
         if kind == "LoadBalancer" && number == 10250 {
@@ -204,11 +209,12 @@ fn traffic(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
         errors.not_supported(path, policy, &["Cluster", "Local"]);
     }
     let health = int(spec, &["healthCheckNodePort"]).unwrap_or(0);
-    if health < 0 {
-        errors.invalid(at.child("healthCheckNodePort"), health, "must be greater than or equal to 0");
-    } else if health != 0 && !(kind == "LoadBalancer" && policy == "Local") {
+    let health_at = at.child("healthCheckNodePort");
+    if health != 0 && kind == "LoadBalancer" && policy == "Local" {
+        errors.invalid_each(&health_at, health, names::port_number(health));
+    } else if health != 0 {
         let why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        errors.invalid(at.child("healthCheckNodePort"), health, why);
+        errors.invalid(health_at, health, why);
     }
     if matches!(kind, "ClusterIP" | "NodePort" | "LoadBalancer") && get(spec, &["internalTrafficPolicy"]).is_none() {
         errors.required(at.child("internalTrafficPolicy"), "");

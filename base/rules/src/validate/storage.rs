@@ -1,4 +1,4 @@
-//! Volumes, claims and classes.
+//! Volumes and claims.
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -11,58 +11,10 @@ use crate::tree::{get, items, map, text};
 pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
     let spec = get(object, &["spec"]).unwrap_or(&Value::Null);
-    let root = FieldPath::root();
     match kind {
-        "PersistentVolume" => persistent_volume(spec, &at, errors),
+        "PersistentVolume" => persistent_volume(spec, false, &at, errors),
         "PersistentVolumeClaim" => claim_spec(spec, &at, errors),
-        "StorageClass" => {
-            check::required_name(errors, object, &root, &["provisioner"], |p| names::qualified_name(&p.to_lowercase()));
-            check::required_one_of(errors, object, &root, &["reclaimPolicy"], &["Delete", "Retain"]);
-            check::required_one_of(errors, object, &root, &["volumeBindingMode"], &["Immediate", "WaitForFirstConsumer"]);
-        }
-        "VolumeAttributesClass" => {
-            check::required(errors, object, &root, &["driverName"]);
-            if map(object, &["parameters"]).is_none_or(|p| p.is_empty()) {
-                errors.required(root.child("parameters"), "must contain at least one key/value pair");
-            }
-        }
-        "VolumeAttachment" => {
-            check::required_name(errors, spec, &at, &["attacher"], names::dns_subdomain);
-            if text(spec, &["attacher"]).len() > 63 {
-                errors.too_long(at.child("attacher"), 63);
-            }
-            let source = at.child("source");
-            match (get(spec, &["source", "persistentVolumeName"]), get(spec, &["source", "inlineVolumeSpec"])) {
-                (None, None) => errors.required(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
-                (None, Some(_)) => {}
-                (Some(_), Some(_)) => {
-                    errors.forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
-                }
-                (Some(name), None) => {
-                    if name == "" {
-                        errors.required(source.child("persistentVolumeName"), "must specify non empty persistentVolumeName");
-                    }
-                    let name = name.as_str().unwrap_or("");
-                    errors.invalid_each(&source.child("persistentVolumeName"), name, names::dns_subdomain(name));
-                }
-            }
-            let node = text(spec, &["nodeName"]);
-            errors.invalid_each(&at.child("nodeName"), node, names::dns_subdomain(node));
-        }
-        "CSINode" => {
-            let mut seen: Vec<&str> = Vec::new();
-            for (i, driver) in items(spec, &["drivers"]).iter().enumerate() {
-                let at = at.child("drivers").index(i);
-                let name = text(driver, &["name"]);
-                check::required_name(errors, driver, &at, &["name"], |n| names::dns_subdomain(&n.to_lowercase()));
-                if seen.contains(&name) {
-                    errors.duplicate(at.child("name"), name);
-                }
-                seen.push(name);
-                check::required(errors, driver, &at, &["nodeID"]);
-            }
-        }
-        _ => {}
+        _ => super::classes::content(kind, object, spec, errors),
     }
 }
 
@@ -117,6 +69,24 @@ fn positive(amount: &str, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
+fn capacity(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let capacity = map(spec, &["capacity"]);
+    if capacity.is_none_or(|c| c.is_empty()) {
+        errors.required(at.child("capacity"), "");
+    }
+    if capacity.is_none_or(|c| c.len() != 1 || !c.contains_key("storage")) {
+        errors.not_supported(at.child("capacity"), get(spec, &["capacity"]).cloned().unwrap_or(Value::Null), &["storage"]);
+    }
+    for (name, amount) in capacity.into_iter().flatten() {
+        let at = at.child("capacity").key(name);
+        let amount = amount.as_str().unwrap_or("0");
+        if amount.starts_with('-') {
+            errors.invalid(at.clone(), amount, "must be a valid resource quantity");
+        }
+        positive(amount, &at, errors);
+    }
+}
+
 /// Sources of volumes in the order in which upstream looks at them, and how error paths spell them.
 const SOURCES: &[(&str, &str)] = &[
     ("hostPath", "hostPath"),
@@ -143,25 +113,25 @@ const SOURCES: &[(&str, &str)] = &[
     ("csi", "csi"),
 ];
 
-fn persistent_volume(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+/// A volume; `inline`: as part of an attachment, where it is bound to nothing.
+pub fn persistent_volume(spec: &Value, inline: bool, at: &FieldPath, errors: &mut ErrorList) {
+    if inline {
+        const INLINE: &str = "may not be specified in the context of inline volumes";
+        for field in ["claimRef", "capacity", "nodeAffinity"] {
+            if get(spec, &[field]).is_some() {
+                errors.forbidden(at.child(field), INLINE);
+            }
+        }
+        if get(spec, &["csi"]).is_none() {
+            errors.required(at.child("csi"), "must be specified in the context of inline volumes");
+        }
+    }
     if items(spec, &["accessModes"]).is_empty() {
         errors.required(at.child("accessModes"), "");
     }
     access_modes(spec, at, errors);
-    let capacity = map(spec, &["capacity"]);
-    if capacity.is_none_or(|c| c.is_empty()) {
-        errors.required(at.child("capacity"), "");
-    }
-    if capacity.is_none_or(|c| c.len() != 1 || !c.contains_key("storage")) {
-        errors.not_supported(at.child("capacity"), get(spec, &["capacity"]).cloned().unwrap_or(Value::Null), &["storage"]);
-    }
-    for (name, amount) in capacity.into_iter().flatten() {
-        let at = at.child("capacity").key(name);
-        let amount = amount.as_str().unwrap_or("0");
-        if amount.starts_with('-') {
-            errors.invalid(at.clone(), amount, "must be a valid resource quantity");
-        }
-        positive(amount, &at, errors);
+    if !inline {
+        capacity(spec, at, errors);
     }
     check::one_of(errors, spec, at, &["persistentVolumeReclaimPolicy"], &["Delete", "Recycle", "Retain"]);
     if let Some(affinity) = get(spec, &["nodeAffinity"]) {

@@ -13,7 +13,7 @@ fn changed(resource: (&str, &str), old: Value, new: Value) -> Vec<String> {
         object
     });
     let [old, new] = &mut made;
-    validate_update(&tables, row, new, old, Part::Main).iter().map(|e| e.to_string()).collect()
+    validate_update(row, row, new, old, Part::Main).iter().map(|e| e.to_string()).collect()
 }
 
 #[test]

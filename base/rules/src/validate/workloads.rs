@@ -162,7 +162,10 @@ fn stateful_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         super::storage::claim_spec(get(claim, &["spec"]).unwrap_or(&Value::Null), &at, errors);
     }
     selected(spec, at, "statefulset", errors);
-    long_running(spec, at, "StatefulSet", errors);
+    // The host name of such a pod is its own name, whatever the template says.
+    let mut unnamed = spec.clone();
+    crate::tree::remove(&mut unnamed, &["template", "spec", "hostname"]);
+    long_running(&unnamed, at, "StatefulSet", errors);
 }
 
 fn daemon_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {

@@ -19,6 +19,15 @@ pub struct Priority;
 #[async_trait::async_trait]
 impl Plugin for Priority {
     async fn mutate(&self, server: &Server, _: &mut Call, asked: &Attributes<'_>, pod: &mut Value) -> Answered<()> {
+        if asked.updates("", "pods") {
+            // A client that leaves them out means to keep them.
+            for field in ["priority", "preemptionPolicy"] {
+                let at = ["spec", field];
+                if let (None, Some(kept)) = (tree::get(pod, &at), asked.old.and_then(|old| tree::get(old, &at))) {
+                    tree::set(pod, &at, kept.clone());
+                }
+            }
+        }
         if !asked.creates("", "pods") {
             return Ok(());
         }
@@ -49,8 +58,7 @@ impl Plugin for Priority {
             ));
         }
         tree::set(pod, &["spec", "priority"], priority);
-        let own = tree::text(pod, &["spec", "preemptionPolicy"]);
-        if !own.is_empty() && own != policy {
+        if let Some(own) = tree::get(pod, &["spec", "preemptionPolicy"]).and_then(Value::as_str).filter(|own| *own != policy) {
             return refuse(&format!(
                 "the string value of PreemptionPolicy ({own}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
             ));

@@ -19,12 +19,12 @@ impl Plugin for RuntimeClass {
         if !asked.creates("", "pods") {
             return Ok(());
         }
+        let name = tree::text(pod, &["metadata", "name"]).to_owned();
+        let refuse = |why: String| Refusal::forbidden(read::about(asked.row, &name), &format!("pod rejected: {why}"));
         let wanted = tree::text(pod, &["spec", "runtimeClassName"]).to_owned();
         if wanted.is_empty() {
             return Ok(());
         }
-        let name = tree::text(pod, &["metadata", "name"]).to_owned();
-        let refuse = |why: String| Refusal::forbidden(read::about(asked.row, &name), &format!("pod rejected: {why}"));
         let entry = server.store.get(&format!("node.k8s.io/runtimeclasses/{wanted}")).await?;
         let entry = entry.ok_or_else(|| refuse(format!("RuntimeClass {wanted:?} not found")))?;
         let class = stored::tree(&entry).map_err(Refusal::internal)?;
@@ -33,6 +33,8 @@ impl Plugin for RuntimeClass {
                 return Err(refuse("Pod's Overhead doesn't match RuntimeClass's defined Overhead".to_owned()));
             }
             tree::set(pod, &["spec", "overhead"], overhead.clone());
+        } else if has_overhead(pod) {
+            return Err(refuse(ALONE.to_owned()));
         }
         for (key, value) in tree::map(&class, &["scheduling", "nodeSelector"]).into_iter().flatten() {
             if tree::get(pod, &["spec", "nodeSelector", key]).is_some_and(|own| own != value) {
@@ -50,4 +52,18 @@ impl Plugin for RuntimeClass {
         }
         Ok(())
     }
+
+    async fn validate(&self, _: &Server, _: &mut Call, asked: &Attributes<'_>, pod: &Value) -> Answered<()> {
+        if asked.creates("", "pods") && tree::text(pod, &["spec", "runtimeClassName"]).is_empty() && has_overhead(pod) {
+            let name = tree::text(pod, &["metadata", "name"]);
+            return Err(Refusal::forbidden(read::about(asked.row, name), &format!("pod rejected: {ALONE}")));
+        }
+        Ok(())
+    }
+}
+
+const ALONE: &str = "Pod Overhead set without corresponding RuntimeClass defined Overhead";
+
+fn has_overhead(pod: &Value) -> bool {
+    tree::map(pod, &["spec", "overhead"]).is_some_and(|overhead| !overhead.is_empty())
 }

@@ -12,7 +12,7 @@ pub struct DefaultTolerationSeconds;
 #[async_trait::async_trait]
 impl Plugin for DefaultTolerationSeconds {
     async fn mutate(&self, _: &Server, _: &mut Call, asked: &Attributes<'_>, pod: &mut Value) -> Answered<()> {
-        if !asked.creates("", "pods") {
+        if !asked.creates("", "pods") && !asked.updates("", "pods") {
             return Ok(());
         }
         let mut tolerations = tree::items(pod, &["spec", "tolerations"]).to_vec();

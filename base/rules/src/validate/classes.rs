@@ -1,0 +1,251 @@
+//! Storage classes, drivers and what they say of nodes and capacity.
+//!
+//! Source: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/.
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    names,
+};
+use serde_json::Value;
+
+use super::{check, container, devices, selector, storage};
+use crate::tree::{get, int, items, map, text};
+
+/// Parameters of one class, and the bytes of their keys and values.
+const PARAMETERS_MAX: usize = 512;
+const PARAMETER_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of what a driver calls a node.
+const NODE_ID_MAX: usize = 192;
+
+pub fn content(kind: &str, object: &Value, spec: &Value, errors: &mut ErrorList) {
+    let (root, at) = (FieldPath::root(), FieldPath::new("spec"));
+    match kind {
+        "StorageClass" => {
+            check::required_name(errors, object, &root, &["provisioner"], |p| names::qualified_name(&p.to_lowercase()));
+            parameters(object, errors);
+            check::required_one_of(errors, object, &root, &["reclaimPolicy"], &["Delete", "Retain"]);
+            check::required_one_of(errors, object, &root, &["volumeBindingMode"], &["Immediate", "WaitForFirstConsumer"]);
+            topologies(items(object, &["allowedTopologies"]), &root.child("allowedTopologies"), errors);
+        }
+        "VolumeAttributesClass" => {
+            check::required_name(errors, object, &root, &["driverName"], |p| names::qualified_name(&p.to_lowercase()));
+            if map(object, &["parameters"]).is_none_or(|p| p.is_empty()) {
+                errors.required(root.child("parameters"), "must contain at least one key/value pair");
+            }
+            parameters(object, errors);
+        }
+        "VolumeAttachment" => attachment(spec, &at, errors),
+        "CSINode" => csi_node(items(spec, &["drivers"]), &at.child("drivers"), errors),
+        "CSIDriver" => csi_driver(spec, &at, errors),
+        "CSIStorageCapacity" => {
+            let class = text(object, &["storageClassName"]);
+            errors.invalid_each(&root.child("storageClassName"), class, names::dns_subdomain(class));
+            selector::label_selector(get(object, &["nodeTopology"]), &root.child("nodeTopology"), errors);
+            if let Some(amount) = get(object, &["capacity"]).and_then(Value::as_str) {
+                container::quantity_not_negative(amount, &root.child("capacity"), errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn parameters(object: &Value, errors: &mut ErrorList) {
+    let Some(given) = map(object, &["parameters"]) else { return };
+    let at = FieldPath::new("parameters");
+    if given.len() > PARAMETERS_MAX {
+        errors.too_long(at, PARAMETERS_MAX);
+        return;
+    }
+    if given.contains_key("") {
+        errors.invalid(at.clone(), "", "field can not be empty.");
+    }
+    let bytes: usize = given.iter().map(|(key, value)| key.len() + value.as_str().unwrap_or("").len()).sum();
+    if bytes > PARAMETER_BYTES_MAX {
+        errors.too_long(at, PARAMETER_BYTES_MAX);
+    }
+}
+
+/// Terms of labels that nodes have. Their requirements are told below the list, not below its items, as stock servers do.
+fn topologies(terms: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    for (i, term) in terms.iter().enumerate() {
+        let requirements = items(term, &["matchLabelExpressions"]);
+        for (j, requirement) in requirements.iter().enumerate() {
+            let at = at.child("matchLabelExpressions").index(j);
+            let values = items(requirement, &["values"]);
+            if values.is_empty() {
+                errors.required(at.child("values"), "");
+            }
+            devices::unique(values.iter().filter_map(Value::as_str), &at.child("values"), errors);
+            let key = text(requirement, &["key"]);
+            errors.invalid_each(&at.child("key"), key, names::qualified_name(key));
+            if requirements[..j].iter().any(|r| text(r, &["key"]) == key) {
+                errors.duplicate(at.child("key"), key);
+            }
+        }
+        // A term without requirements equals the nothing that stock servers compare with first.
+        if requirements.is_empty() || terms[..i].iter().any(|t| same_term(t, term)) {
+            errors.duplicate(at.index(i).child("matchLabelExpressions"), "");
+        }
+    }
+}
+
+/// Whether two terms ask for the same, in whatever order.
+fn same_term(a: &Value, b: &Value) -> bool {
+    let sorted = |term: &Value| {
+        let mut all: Vec<(String, Vec<String>)> = items(term, &["matchLabelExpressions"])
+            .iter()
+            .map(|r| {
+                let mut values: Vec<String> =
+                    items(r, &["values"]).iter().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+                values.sort_unstable();
+                (text(r, &["key"]).to_owned(), values)
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    sorted(a) == sorted(b)
+}
+
+fn attachment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    check::required_name(errors, spec, at, &["attacher"], names::dns_subdomain);
+    if text(spec, &["attacher"]).len() > names::DNS_LABEL_BYTES_MAX {
+        errors.too_long(at.child("attacher"), names::DNS_LABEL_BYTES_MAX);
+    }
+    let source = at.child("source");
+    match (get(spec, &["source", "persistentVolumeName"]), get(spec, &["source", "inlineVolumeSpec"])) {
+        (None, None) => errors.required(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+        (None, Some(inline)) => storage::persistent_volume(inline, true, &source.child("inlineVolumeSpec"), errors),
+        (Some(_), Some(_)) => errors.forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+        (Some(name), None) => {
+            if name == "" {
+                errors.required(source.child("persistentVolumeName"), "must specify non empty persistentVolumeName");
+            }
+            let name = name.as_str().unwrap_or("");
+            errors.invalid_each(&source.child("persistentVolumeName"), name, names::dns_subdomain(name));
+        }
+    }
+    let node = text(spec, &["nodeName"]);
+    errors.invalid_each(&at.child("nodeName"), node, names::dns_subdomain(node));
+}
+
+fn csi_node(drivers: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    let mut seen: Vec<&str> = Vec::new();
+    for (i, one) in drivers.iter().enumerate() {
+        let at = at.index(i);
+        let name = text(one, &["name"]);
+        devices::driver(errors, name, &at.child("name"));
+        let id = text(one, &["nodeID"]);
+        if id.is_empty() {
+            errors.required(at.child("nodeID"), "");
+        } else if id.len() > NODE_ID_MAX {
+            errors.invalid(at.child("nodeID"), id, format!("must be {NODE_ID_MAX} characters or less"));
+        }
+        check::not_negative(errors, one, &at, &["allocatable", "count"]);
+        let keys = items(one, &["topologyKeys"]);
+        let keys_at = at.child("topologyKeys");
+        for (j, key) in keys.iter().filter_map(Value::as_str).enumerate() {
+            if keys[..j].iter().any(|other| other == key) {
+                errors.duplicate(keys_at.clone(), key);
+            }
+            errors.invalid_each(&keys_at, Value::Array(keys.to_vec()), names::qualified_name(key));
+        }
+        if seen.contains(&name) {
+            errors.duplicate(at.child("name"), name);
+        }
+        seen.push(name);
+    }
+}
+
+fn csi_driver(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    check::one_of(errors, spec, at, &["fsGroupPolicy"], &["File", "None", "ReadWriteOnceWithFSType"]);
+    let requests = items(spec, &["tokenRequests"]);
+    for (i, request) in requests.iter().enumerate() {
+        let at = at.child("tokenRequests").index(i);
+        let audience = text(request, &["audience"]);
+        if requests[..i].iter().any(|r| text(r, &["audience"]) == audience) {
+            errors.duplicate(at.child("audience"), audience);
+            continue;
+        }
+        if let Some(seconds) = int(request, &["expirationSeconds"]) {
+            let at = at.child("expirationSeconds");
+            if seconds < 600 {
+                errors.invalid(at, seconds, "may not specify a duration less than 10 minutes");
+            } else if seconds > 1 << 32 {
+                errors.invalid(at, seconds, "may not specify a duration larger than 2^32 seconds");
+            }
+        }
+    }
+    for mode in items(spec, &["volumeLifecycleModes"]).iter().filter_map(Value::as_str) {
+        if !matches!(mode, "Ephemeral" | "Persistent") {
+            errors.not_supported(at.child("volumeLifecycleModes"), mode, &["Ephemeral", "Persistent"]);
+        }
+    }
+    if let Some(seconds) = int(spec, &["nodeAllocatableUpdatePeriodSeconds"]).filter(|s| *s < 10) {
+        let at = at.child("nodeAllocatableUpdatePeriodSeconds");
+        errors.invalid(at, seconds, "must be greater than or equal to 10 seconds");
+    }
+    if let (Some(given), true) = (get(spec, &["serviceAccountTokenInSecrets"]), requests.is_empty()) {
+        let why = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+        errors.invalid(at.child("serviceAccountTokenInSecrets"), given.clone(), why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(kind: &str, object: Value) -> Vec<String> {
+        let mut errors = ErrorList::default();
+        content(kind, &object, object.get("spec").unwrap_or(&Value::Null), &mut errors);
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_class_has_at_most_512_parameters_of_256_kib() {
+        let class = |parameters: Value| {
+            told(
+                "StorageClass",
+                json!({"provisioner": "p.example", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", "parameters": parameters}),
+            )
+        };
+        let many =
+            |n: usize| -> Value { (0..n).map(|i| (format!("k{i}"), json!("v"))).collect::<serde_json::Map<_, _>>().into() };
+        assert_eq!(class(many(512)), [""; 0]);
+        assert_eq!(class(many(513)), ["parameters: Too long: may not be more than 512 bytes"]);
+        assert_eq!(class(json!({"k": "v".repeat(PARAMETER_BYTES_MAX - 1)})), [""; 0]);
+        assert_eq!(
+            class(json!({"k": "v".repeat(PARAMETER_BYTES_MAX)})),
+            ["parameters: Too long: may not be more than 262144 bytes"]
+        );
+    }
+
+    #[test]
+    fn topologies_of_a_class_differ() {
+        let term = |values: Value| json!({"matchLabelExpressions": [{"key": "zone", "values": values}]});
+        let class = |terms: Value| {
+            let mut errors = ErrorList::default();
+            topologies(terms.as_array().unwrap(), &FieldPath::new("t"), &mut errors);
+            errors.len()
+        };
+        assert_eq!(class(json!([term(json!(["a"])), term(json!(["b"]))])), 0);
+        assert_eq!(class(json!([term(json!(["a", "b"])), term(json!(["b", "a"]))])), 1);
+        assert_eq!(class(json!([{}])), 1);
+    }
+
+    #[test]
+    fn the_id_of_a_node_has_at_most_192_bytes() {
+        let node = |id: &str| told("CSINode", json!({"spec": {"drivers": [{"name": "d.example", "nodeID": id}]}}));
+        assert_eq!(node(&"i".repeat(192)), [""; 0]);
+        assert!(node(&"i".repeat(193))[0].ends_with("must be 192 characters or less"));
+    }
+
+    #[test]
+    fn tokens_of_a_driver_live_ten_minutes_or_more() {
+        let driver = |seconds: i64| {
+            told("CSIDriver", json!({"spec": {"tokenRequests": [{"audience": "a", "expirationSeconds": seconds}]}}))
+        };
+        assert_eq!((driver(600).len(), driver(599).len(), driver(1 << 32).len(), driver((1 << 32) + 1).len()), (0, 1, 0, 1));
+    }
+}

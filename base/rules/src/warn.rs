@@ -1,0 +1,99 @@
+//! Warnings: what a stock server lets pass and says something about, in its words.
+//!
+//! Source: the API reference's deprecations, https://kubernetes.io/docs/reference/using-api/deprecation-guide/, and the descriptions of
+//! the fields. Asked only of objects that are valid.
+use irori_api::{field::FieldPath, names, row::Row};
+use serde_json::Value;
+
+use crate::tree::{get, int, items, text};
+
+mod address;
+mod kinds;
+mod node_labels;
+mod pod;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+/// What there is to say of a new or changed object; `old`: what it was, at an update.
+pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    let named = old.is_none().then(|| text(new, &["metadata", "name"]));
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("", "Pod") => {
+            host_name(named, "the Pod's hostname", &mut told);
+            pod::pod(new, &mut told);
+        }
+        ("", "ReplicationController") | ("apps", "ReplicaSet" | "Deployment") | ("batch", "Job") => {
+            host_name(named, "Pod names and hostnames", &mut told);
+            template(new, old, &["spec", "template"], &mut told);
+        }
+        ("apps", "DaemonSet") => template(new, old, &["spec", "template"], &mut told),
+        ("apps", "StatefulSet") => {
+            template(new, old, &["spec", "template"], &mut told);
+            kinds::stateful_set(new, &mut told);
+        }
+        ("batch", "CronJob") => {
+            host_name(named, "Pod names and hostnames", &mut told);
+            template(new, old, &["spec", "jobTemplate", "spec", "template"], &mut told);
+            if text(new, &["spec", "schedule"]).contains("TZ") {
+                told.push(
+                    "CRON_TZ or TZ used in spec.schedule is not officially supported, see \
+                     https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+                        .into(),
+                );
+            }
+        }
+        ("", "PodTemplate") => template(new, old, &["template"], &mut told),
+        (group, kind) => kinds::content(group, kind, new, &mut told),
+    }
+    told
+}
+
+/// Names that become those of hosts should be labels.
+fn host_name(name: Option<&str>, of: &str, told: &mut Vec<String>) {
+    let wrong = names::dns_label(name.unwrap_or("a"));
+    if !wrong.is_empty() {
+        let wrong = wrong.join(" ");
+        told.push(format!(
+            "metadata.name: this is used in {of}, which can result in surprising behavior; a DNS label is recommended: [{wrong}]"
+        ));
+    }
+}
+
+/// A template is looked at again where the object around it has changed.
+fn template(new: &Value, old: Option<&Value>, path: &[&str], told: &mut Vec<String>) {
+    let generation = |object: &Value| int(object, &["metadata", "generation"]);
+    if old.is_some_and(|old| generation(old) == generation(new)) {
+        return;
+    }
+    let at = path.iter().skip(1).fold(FieldPath::new(path[0]), |at, step| at.child(step));
+    if let Some(template) = get(new, path) {
+        pod::template(template, &at, told);
+    }
+}
+
+/// An amount of bytes that is no whole number.
+fn fraction(amount: Option<&Value>, at: &FieldPath, told: &mut Vec<String>) {
+    if let Some(amount) = amount.and_then(Value::as_str)
+        && amount.parse::<irori_api::quantity::Quantity>().is_ok_and(|q| !q.is_whole())
+    {
+        told.push(format!("{at}: fractional byte value {amount:?} is invalid, must be an integer"));
+    }
+}
+
+/// The places of items whose key stands twice, with the key.
+fn doubles<'a>(list: &'a [Value], field: &str) -> Vec<(usize, &'a str)> {
+    let keys: Vec<&str> = items_of(list, field);
+    keys.iter().enumerate().filter(|(i, key)| keys[..*i].contains(key)).map(|(i, key)| (i, *key)).collect()
+}
+
+fn items_of<'a>(list: &'a [Value], field: &str) -> Vec<&'a str> {
+    list.iter().map(|item| text(item, &[field])).collect()
+}
+
+/// Items of the list at a path, with their paths.
+fn each<'a>(of: &'a Value, path: &[&str], at: &FieldPath) -> Vec<(FieldPath, &'a Value)> {
+    let list = path.iter().fold(at.clone(), |at, step| at.child(step));
+    items(of, path).iter().enumerate().map(|(i, item)| (list.index(i), item)).collect()
+}
