@@ -25,5 +25,6 @@ pub mod status;
 
 pub mod codec;
 
+pub mod descriptions;
 pub mod discovery;
 pub mod openapi;

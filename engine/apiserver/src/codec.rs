@@ -81,6 +81,7 @@ pub fn write_event(server: &Server, form: Form, kind: &str, object: &Value) -> A
 }
 
 /// A column definition of a Table.
-pub fn column(column: &Column) -> Value {
-    json!({"name": column.name, "type": column.kind, "format": column.format, "description": "", "priority": column.priority})
+pub fn column(column: &Column, description: &str) -> Value {
+    let Column { name, kind, format, priority, .. } = column;
+    json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority})
 }

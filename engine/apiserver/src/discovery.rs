@@ -13,6 +13,8 @@ use crate::{
     server::Server,
 };
 
+const V2_JSON: &str = "application/json";
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 pub fn answer(server: &Server, call: &Call, path: &str) -> Answered<Response> {
@@ -32,7 +34,7 @@ pub fn answer(server: &Server, call: &Call, path: &str) -> Answered<Response> {
         }
         ["openapi", "v3", "api", version] => openapi_document(call, openapi::document(tables, "", version)),
         ["openapi", "v3", "apis", group, version] => openapi_document(call, openapi::document(tables, group, version)),
-        ["openapi", "v2"] => Err(Refusal::not_acceptable(&["OpenAPI v3 at /openapi/v3 (v2 is not made by this server)"])),
+        ["openapi", "v2"] => openapi_v2(server, call),
         _ => Ok(nothing_here(call)),
     }
 }
@@ -81,6 +83,26 @@ fn aggregated(call: &Call, document: &Value) -> Response {
     with_etag(call, V2, document.to_string())
 }
 
+/// The one document of v2, in the form that Accept names first. Who has the newest is answered without making it.
+fn openapi_v2(server: &Server, call: &Call) -> Answered<Response> {
+    let form = clauses(call).find_map(|clause| match clause.split(';').next().unwrap_or("").trim() {
+        "" | "*/*" | "application/*" | "application/json" => Some((&server.openapi_v2.json, V2_JSON)),
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+        | "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => Some((&server.openapi_v2.protobuf, V2_PROTOBUF)),
+        _ => None,
+    });
+    let (known, content_type) = form.ok_or_else(|| Refusal::not_acceptable(&[V2_JSON, V2_PROTOBUF]))?;
+    if let Some(etag) = known.get()
+        && has_it(call, etag)
+    {
+        return Ok(tagged(respond::plain(304, content_type, irori_http::empty()), etag));
+    }
+    let document = openapi::v2_document(&server.tables);
+    let body = if content_type == V2_JSON { document.to_string().into_bytes() } else { openapi::v2_protobuf(&document) };
+    let etag = known.get_or_init(|| format!("\"{}\"", discovery::etag(&body)));
+    Ok(tagged(respond::bytes(call, 200, content_type, body), etag))
+}
+
 fn openapi_document(call: &Call, document: Option<Value>) -> Answered<Response> {
     let Some(document) = document else { return Ok(nothing_here(call)) };
     // Its protobuf form is gnostic's; whoever insists on that is told so.
@@ -94,12 +116,19 @@ fn openapi_document(call: &Call, document: Option<Value>) -> Answered<Response> 
 /// The document, or 304 for who has it already.
 fn with_etag(call: &Call, content_type: &str, document: String) -> Response {
     let etag = format!("\"{}\"", discovery::etag(document.as_bytes()));
-    let known = call.header("if-none-match").is_some_and(|known| known.split(',').any(|k| k.trim() == etag));
-    let mut response = match known {
+    let response = match has_it(call, &etag) {
         true => respond::plain(304, content_type, irori_http::empty()),
         false => respond::bytes(call, 200, content_type, document),
     };
-    if let Ok(value) = HeaderValue::from_str(&etag) {
+    tagged(response, &etag)
+}
+
+fn has_it(call: &Call, etag: &str) -> bool {
+    call.header("if-none-match").is_some_and(|known| known.split(',').any(|k| k.trim() == etag))
+}
+
+fn tagged(mut response: Response, etag: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(header::ETAG, value);
     }
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));

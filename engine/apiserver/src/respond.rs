@@ -4,7 +4,11 @@ use std::{collections::VecDeque, io::Write, sync::Arc};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderValue, StatusCode, header};
-use irori_api::{codec::protobuf, row::Row};
+use irori_api::{
+    codec::protobuf,
+    descriptions::ColumnTexts,
+    row::{Column, Row},
+};
 use irori_http::{Body, Response};
 use irori_store::Entry;
 use serde_json::{Map, Value, json};
@@ -203,8 +207,14 @@ pub fn table<'a>(
         .collect();
     // Kinds without a printer of their own are printed by upstream's default one, which knows no empty list.
     let rows = if rows.is_empty() && irori_rules::prints_by_default(row) { Value::Null } else { rows.into() };
-    let columns: Value =
-        if header { irori_rules::table_columns(row).iter().map(codec::column).collect::<Vec<_>>().into() } else { Value::Null };
+    let columns = match header {
+        true => {
+            let texts = server.column_texts.get_or_init(ColumnTexts::read);
+            let described = |column: &Column| codec::column(column, texts.get(&row.gvr.group, &row.gvr.resource, &column.name));
+            irori_rules::table_columns(row).iter().map(described).collect()
+        }
+        false => Value::Null,
+    };
     json!({"kind": "Table", "apiVersion": meta_version(wanted), "metadata": list_meta, "columnDefinitions": columns, "rows": rows})
 }
 

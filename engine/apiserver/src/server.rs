@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, header};
 use irori_api::{
     codec::protobuf::Protobuf,
+    descriptions::ColumnTexts,
     row::{Row, Tables},
 };
 use irori_http::{Body, Handler, Peer, Request, Response};
@@ -77,6 +78,13 @@ impl Default for Settings {
     }
 }
 
+/// The tags of the OpenAPI v2 document, once it was made.
+#[derive(Default)]
+pub(crate) struct OpenApiV2 {
+    pub json: OnceLock<String>,
+    pub protobuf: OnceLock<String>,
+}
+
 /// A range of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -111,6 +119,8 @@ pub struct Server {
     pub(crate) ready: AtomicBool,
     /// The index of OpenAPI names the hash of every document: made once.
     pub(crate) openapi_index: OnceLock<String>,
+    pub(crate) openapi_v2: OpenApiV2,
+    pub(crate) column_texts: OnceLock<ColumnTexts>,
     /// Answered requests, for /metrics.
     pub(crate) answered: AtomicU64,
 }
@@ -160,6 +170,8 @@ impl ApiServer {
             to_nodes: crate::to_node::NodeClient::default(),
             ready: AtomicBool::new(true),
             openapi_index: OnceLock::new(),
+            openapi_v2: OpenApiV2::default(),
+            column_texts: OnceLock::new(),
             answered: AtomicU64::new(0),
         };
         Ok(Arc::new(Self(Arc::new(server))))

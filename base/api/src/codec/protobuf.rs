@@ -11,7 +11,7 @@ mod parse;
 mod plan;
 mod scan;
 mod transcode;
-mod wire;
+pub(crate) mod wire;
 
 use serde_json::{Map, Value};
 

@@ -6,9 +6,13 @@ use serde_json::{Map, Value, json};
 use super::{gvk_value, meta};
 use crate::{
     builtin,
+    descriptions::Descriptions,
     row::{Gvk, Row, Tables},
     schema::{Field, IntegerBits, ListKind, Object, Shape, StringFormat, Type, TypeRef},
 };
+
+/// What references to schemas begin with.
+pub const REFERENCES: &str = "#/components/schemas/";
 
 /// Kinds and unions of a type, which only documents show.
 #[derive(Default)]
@@ -39,13 +43,14 @@ fn notes() -> BTreeMap<&'static str, Note> {
 /// The schemas that a document's paths lead to.
 pub struct Schemas<'a> {
     tables: &'a Tables,
+    descriptions: &'a Descriptions,
     notes: BTreeMap<&'static str, Note>,
     out: BTreeMap<String, Value>,
 }
 
 impl<'a> Schemas<'a> {
-    pub fn new(tables: &'a Tables) -> Self {
-        Schemas { tables, notes: notes(), out: BTreeMap::new() }
+    pub fn new(tables: &'a Tables, descriptions: &'a Descriptions) -> Self {
+        Schemas { tables, descriptions, notes: notes(), out: BTreeMap::new() }
     }
 
     pub fn into_map(self) -> BTreeMap<String, Value> {
@@ -62,7 +67,7 @@ impl<'a> Schemas<'a> {
                     schema["x-kubernetes-group-version-kind"] = json!([gvk_value(&row.gvk)]);
                     self.out.insert(name.clone(), schema);
                 }
-                json!({"$ref": format!("#/components/schemas/{name}")})
+                json!({"$ref": format!("{REFERENCES}{name}")})
             }
         }
     }
@@ -87,7 +92,7 @@ impl<'a> Schemas<'a> {
             "x-kubernetes-group-version-kind": [gvk_value(&gvk)],
         });
         self.out.insert(name.clone(), schema);
-        json!({"$ref": format!("#/components/schemas/{name}")})
+        json!({"$ref": format!("{REFERENCES}{name}")})
     }
 
     pub fn kind(&mut self, gvk: &Gvk) -> Value {
@@ -110,10 +115,13 @@ impl<'a> Schemas<'a> {
                 {
                     // Kept before its fields are walked: types may hold themselves.
                     self.out.insert(name.to_string(), Value::Null);
-                    let schema = self.schema(&of);
+                    let mut schema = self.schema(&of);
+                    if let Some(text) = self.descriptions.of(name) {
+                        schema["description"] = text.into();
+                    }
                     self.out.insert(name.to_string(), schema);
                 }
-                json!({"$ref": format!("#/components/schemas/{name}")})
+                json!({"$ref": format!("{REFERENCES}{name}")})
             }
         }
     }
@@ -165,7 +173,7 @@ impl<'a> Schemas<'a> {
         let mut schema = Map::new();
         schema.insert("type".into(), "object".into());
         let properties: Map<String, Value> =
-            object.fields.iter().map(|(name, field)| (name.clone(), self.field(field))).collect();
+            object.fields.iter().map(|(name, field)| (name.clone(), self.field(&of.name, name, field))).collect();
         if !properties.is_empty() {
             schema.insert("properties".into(), Value::Object(properties));
         }
@@ -191,11 +199,14 @@ impl<'a> Schemas<'a> {
         Value::Object(schema)
     }
 
-    fn field(&mut self, field: &Field) -> Value {
+    fn field(&mut self, of: &str, name: &str, field: &Field) -> Value {
         let mut schema = match &field.of {
             TypeRef::Named(_) => json!({"allOf": [self.reference(&field.of)]}),
             TypeRef::Inline(_) => self.reference(&field.of),
         };
+        if let Some(text) = self.descriptions.field(of, name) {
+            schema["description"] = text.into();
+        }
         if let Some(default) = &field.default {
             schema["default"] = default.clone();
         }

@@ -77,3 +77,45 @@ fn schemas_keep_what_clients_read_of_them() {
     assert_eq!(schemas["io.k8s.api.core.v1.SeccompProfile"]["x-kubernetes-unions"][0]["discriminator"], "type");
     assert!(schemas["io.k8s.api.apps.v1.Deployment"].is_null());
 }
+
+#[test]
+fn the_document_of_v2_says_the_same_in_json_and_protobuf_and_its_references_resolve() {
+    fn walk(value: &Value, definitions: &Value) {
+        match value {
+            Value::Object(fields) => {
+                assert!(!fields.contains_key("oneOf") && !fields.contains_key("allOf"), "{value}");
+                if let Some(name) = fields.get("$ref").and_then(Value::as_str) {
+                    let name = name.strip_prefix("#/definitions/").unwrap_or_else(|| panic!("{name}"));
+                    assert!(definitions[name].is_object(), "{name}");
+                }
+                fields.values().for_each(|value| walk(value, definitions));
+            }
+            Value::Array(items) => items.iter().for_each(|item| walk(item, definitions)),
+            _ => {}
+        }
+    }
+    use crate::codec::protobuf::wire::{Content, Fields};
+    let document = v2_document(&Tables::builtin());
+    walk(&document, &document["definitions"]);
+    let replicas = &document["definitions"]["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["template"];
+    assert_eq!(replicas["$ref"], "#/definitions/io.k8s.api.core.v1.PodTemplateSpec");
+    assert!(replicas["description"].as_str().unwrap().contains("pods that will be created"));
+
+    let bytes = v2_protobuf(&document);
+    let mut fields = Fields(&bytes);
+    let (mut paths, mut definitions) = (0, 0);
+    while let Some((number, content)) = fields.next().unwrap() {
+        let Content::Bytes(inner) = content else { panic!("field {number}") };
+        let (mut inner, mut count) = (Fields(inner), 0);
+        while inner.next().unwrap().is_some() {
+            count += 1;
+        }
+        match number {
+            8 => paths = count,
+            9 => definitions = count,
+            _ => {}
+        }
+    }
+    assert_eq!(paths, document["paths"].as_object().unwrap().len());
+    assert_eq!(definitions, document["definitions"].as_object().unwrap().len());
+}
