@@ -64,7 +64,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            service_cidrs: vec![Cidr { address: IpAddr::from([10, 96, 0, 0]), bits: 12 }],
+            service_cidrs: vec![Cidr { address: IpAddr::from([10, 96, 0, 0]), bits: 16 }],
             node_ports: (30_000, 32_767),
             issuer: "https://kubernetes.default.svc".to_owned(),
             audiences: vec!["https://kubernetes.default.svc".to_owned()],

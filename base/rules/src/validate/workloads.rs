@@ -13,11 +13,7 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
         "ReplicaSet" => {
             counts(spec, &at, &["replicas", "minReadySeconds"], errors);
             selected(spec, &at, "replicaset", errors);
-            if get(spec, &["selector"]).is_none() {
-                let labels = map(spec, &["template", "metadata", "labels"]).map_or(Value::Null, |l| Value::Object(l.clone()));
-                let at = at.child("template").child("metadata").child("labels");
-                errors.invalid(at, labels, "`selector` does not match template `labels`");
-            }
+            nothing_selected(spec, &at, errors);
             long_running(spec, &at, "ReplicaSet", errors);
         }
         "StatefulSet" => stateful_set(spec, &at, errors),
@@ -64,6 +60,15 @@ fn selected(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList) {
     }
 }
 
+/// Without a selector no template matches.
+fn nothing_selected(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    if get(spec, &["selector"]).is_none() {
+        let labels = map(spec, &["template", "metadata", "labels"]).map_or(Value::Null, |l| Value::Object(l.clone()));
+        let at = at.child("template").child("metadata").child("labels");
+        errors.invalid(at, labels, "`selector` does not match template `labels`");
+    }
+}
+
 /// The template of something that keeps its pods running.
 fn long_running(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList) {
     let at = at.child("template");
@@ -83,6 +88,7 @@ fn long_running(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList
 fn deployment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::not_negative(errors, spec, at, &["replicas"]);
     selected(spec, at, "deployment", errors);
+    nothing_selected(spec, at, errors);
     long_running(spec, at, "ReplicaSet", errors);
     let strategy = get(spec, &["strategy"]).unwrap_or(&Value::Null);
     let rolling = get(strategy, &["rollingUpdate"]);
