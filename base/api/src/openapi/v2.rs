@@ -49,10 +49,11 @@ fn schema(of: Value) -> Value {
         match (name.as_str(), value) {
             ("$ref", value) => drop(out.insert(name, reference(&value))),
             // v2 lets a reference stand beside a description.
-            ("allOf", Value::Array(all)) => drop(out.extend(all.into_iter().filter_map(|one| match schema(one) {
-                Value::Object(fields) => fields.into_iter().next(),
-                _ => None,
-            }))),
+            ("allOf", Value::Array(all)) => {
+                for one in all.into_iter().map(schema) {
+                    out.extend(one.as_object().cloned().unwrap_or_default());
+                }
+            }
             ("properties", Value::Object(fields)) => {
                 let fields: Map<String, Value> = fields.into_iter().map(|(name, of)| (name, schema(of))).collect();
                 out.insert(name, Value::Object(fields));
