@@ -7,6 +7,7 @@ mod disk;
 mod embedded;
 mod etcd;
 mod faults;
+mod formats;
 mod linear;
 mod sealed;
 mod words;
