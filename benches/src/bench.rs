@@ -14,6 +14,7 @@ mod pods;
 mod proc;
 pub mod record;
 mod start;
+mod store;
 mod table;
 mod wants;
 mod wrk;
@@ -64,6 +65,14 @@ pub enum Bench {
         #[arg(long, default_value_t = 50)]
         count: usize,
     },
+    /// The embedded store beside etcd: the same clients, the same disk, one after the other.
+    Store {
+        #[command(flatten)]
+        common: Common,
+        /// Seconds of each load.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
     /// Writes the table of `benches/README.md` anew from the newest runs.
     Table,
 }
@@ -98,6 +107,14 @@ pub fn run(root: &Path, bench: Bench) -> Result<()> {
             idle::run(&ground, &kubectl, Duration::from_secs(60 * minutes), Duration::from_secs(60 * capped_minutes))?;
         }
         Bench::Pods { common, count } => pods::run(&prepare(root, &common, true)?, count)?,
+        Bench::Store { common, seconds } => {
+            // The kit takes it from there.
+            setup::etcd(root)?;
+            let driver = store::build(root)?;
+            let ground = ground::Ground::with(root, &driver, &common.scratch, common.remark.clone())?;
+            control::wait_quiet(Duration::from_secs(60 * common.quiet_within))?;
+            store::run(&ground, Duration::from_secs(seconds))?;
+        }
         Bench::Table => {}
     }
     table::write(root)

@@ -7,7 +7,7 @@ use irori_testkit::{
 };
 
 fn plan(scratch: &Path) -> Plan<'_> {
-    Plan { cycles: 12, writers: 16, seed: 3, plant_loss: false, scratch, words: &[] }
+    Plan { cycles: 25, writers: 16, seed: 3, plant_loss: false, scratch, words: &[] }
 }
 
 /// After each restart every acknowledged write is there as it was acknowledged, nothing is half there, and no revision went back.

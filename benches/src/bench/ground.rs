@@ -28,11 +28,20 @@ impl Ground {
                 root.join("target/release/irori")
             }
         };
+        Self::of(root, &file, binary.is_some(), scratch, remark)
+    }
+
+    /// The same with another program than irori, built by this run.
+    pub fn with(root: &Path, file: &Path, scratch: &Path, remark: Option<String>) -> Result<Self> {
+        Self::of(root, file, false, scratch, remark)
+    }
+
+    fn of(root: &Path, file: &Path, given: bool, scratch: &Path, remark: Option<String>) -> Result<Self> {
         let scratch = scratch.canonicalize().with_context(|| format!("find `{}`", scratch.display()))?;
         let scratch = scratch.join(format!("irori-bench-{}", std::process::id()));
         fs::create_dir_all(&scratch).with_context(|| format!("make `{}`", scratch.display()))?;
-        let ground = Self { root: root.to_owned(), irori: scratch.join("irori"), given: binary.is_some(), remark, scratch };
-        fs::copy(&file, &ground.irori).with_context(|| format!("copy `{}`", file.display()))?;
+        let ground = Self { root: root.to_owned(), irori: scratch.join("irori"), given, remark, scratch };
+        fs::copy(file, &ground.irori).with_context(|| format!("copy `{}`", file.display()))?;
         Ok(ground)
     }
 

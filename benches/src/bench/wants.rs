@@ -19,6 +19,14 @@ const fn at_most(what: &'static str, must: f64, aim: Option<f64>, unit: &'static
     Want { what, must, aim, unit, direction: Direction::AtMost }
 }
 
+const fn at_least(what: &'static str, must: f64, unit: &'static str) -> Want {
+    Want { what, must, aim: None, unit, direction: Direction::AtLeast }
+}
+
+const fn ratio_must(what: &'static str, must: f64) -> Want {
+    at_least(what, must, "×")
+}
+
 /// A ratio to upstream.
 const fn ratio(what: &'static str, must: f64, aim: f64) -> Want {
     Want { what, must, aim: Some(aim), unit: "×", direction: Direction::AtLeast }
@@ -49,6 +57,11 @@ pub const IDLE_FAULTS_CAPPED: Want =
     at_most("major faults an idle hour of irori, memory capped at 1.2 × idle", 0.0, Some(0.0), "");
 pub const POD_P50: Want = at_most("pod start, image present, one at a time, p50", 0.5, Some(0.25), " s");
 pub const POD_P99: Want = at_most("pod start, image present, one at a time, p99", 1.5, None, " s");
+pub const STORE_WRITES: Want = ratio_must("durable writes of 1 KB a second at 64 clients, ratio to etcd", 3.0);
+pub const STORE_P99: Want = at_most("p99 of those writes, ratio to etcd", 1.0, None, "×");
+pub const STORE_LOG: Want = at_most("log bytes per 2 KB update with 100,000 objects, one writer", 1.2, None, "×");
+pub const STORE_SLOW_RATE: Want = at_least("durable writes a second at 100 clients, fsync of 20 ms", 1_000.0, "");
+pub const STORE_SLOW_P99: Want = at_most("p99 of those writes", 120.0, None, " ms");
 
 /// Upstream 1.36.2 with etcd 3.5 under the same load, recorded elsewhere on the same kind of machine (2 cores, x86).
 pub mod upstream {

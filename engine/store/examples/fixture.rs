@@ -54,7 +54,7 @@ async fn main() -> Result<(), Failed> {
 }
 
 fn name(n: usize) -> String {
-    format!("core/{}/k{n:02}", if n % 2 == 0 { "configmaps" } else { "secrets" })
+    format!("core/{}/k{n:02}", if n.is_multiple_of(2) { "configmaps" } else { "secrets" })
 }
 
 async fn put(store: &dyn Store, key: &str, expect: Expect, value: Option<String>) -> Result<Revision, Failed> {

@@ -36,6 +36,8 @@ pub struct Etcd {
     members: Vec<Member>,
     options: Vec<String>,
     tls: Option<Files>,
+    /// Syncs what it writes, and uses as many cores as it likes.
+    measured: bool,
     folder: tempfile::TempDir,
 }
 
@@ -59,7 +61,16 @@ impl Etcd {
 
     /// So many members, with more options.
     pub fn start(members: usize, options: &[&str], tls: Option<Files>) -> Self {
-        let folder = tempfile::Builder::new().prefix("irori-etcd-").tempdir().expect("make a folder");
+        Self::start_in(&std::env::temp_dir(), members, options, tls, false)
+    }
+
+    /// One member as a person would run it, with its data below a folder: for benches.
+    pub fn measured(scratch: &Path, options: &[&str]) -> Self {
+        Self::start_in(scratch, 1, options, None, true)
+    }
+
+    fn start_in(scratch: &Path, members: usize, options: &[&str], tls: Option<Files>, measured: bool) -> Self {
+        let folder = tempfile::Builder::new().prefix("irori-etcd-").tempdir_in(scratch).expect("make a folder");
         // Held together, so that no port is given twice.
         let held: Vec<TcpListener> = (0..2 * members).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
         let addresses: Vec<SocketAddr> = held.iter().map(|l| l.local_addr().expect("a bound address")).collect();
@@ -67,7 +78,7 @@ impl Etcd {
         let members = addresses.chunks(2).enumerate();
         let members = members.map(|(n, pair)| Member { name: format!("m{n}"), client: pair[0], peer: pair[1], process: None });
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut etcd = Self { members: members.collect(), options, tls, folder };
+        let mut etcd = Self { members: members.collect(), options, tls, measured, folder };
         (0..etcd.members.len()).for_each(|n| etcd.spawn(n));
         (0..etcd.members.len()).for_each(|n| etcd.wait(n));
         etcd
@@ -81,6 +92,11 @@ impl Etcd {
     /// How many members there are, running or not.
     pub fn count(&self) -> usize {
         self.members.len()
+    }
+
+    /// The process of a member.
+    pub fn pid(&self, member: usize) -> u32 {
+        self.members[member].process.as_ref().expect("running").id()
     }
 
     /// kill -9 of one member.
@@ -108,6 +124,26 @@ impl Etcd {
         let signal = if frozen { "-STOP" } else { "-CONT" };
         let sent = Command::new("kill").args([signal, &pid.to_string()]).status().expect("run kill");
         assert!(sent.success(), "send {signal} to {pid}");
+    }
+
+    /// One thing that goes wrong with one member, chosen by a number: it is killed and comes back at once, or after a while, or it stands
+    /// still for a while. Over when this returns.
+    pub fn disturb(&mut self, chosen: usize) {
+        const A_WHILE: Duration = Duration::from_millis(700);
+        let member = chosen % self.members.len();
+        match chosen / self.members.len() % 3 {
+            0 => self.kill(member),
+            1 => {
+                self.kill(member);
+                std::thread::sleep(A_WHILE);
+            }
+            _ => {
+                self.freeze(member, true);
+                std::thread::sleep(A_WHILE);
+                return self.freeze(member, false);
+            }
+        }
+        self.restart(member);
     }
 
     /// Runs etcdctl against all members, and returns what it says.
@@ -147,13 +183,16 @@ impl Etcd {
             command.arg(option).arg(format!("http://{peer}"));
         }
         command.arg("--initial-cluster").arg(cluster.join(",")).args(["--log-outputs", "stderr", "--log-level", "info"]);
-        // What a killed process wrote is in the page cache; the disk is etcd's own matter.
-        command.arg("--unsafe-no-fsync").args(&self.options);
+        command.args(&self.options);
+        if !self.measured {
+            // What a killed process wrote is in the page cache; the disk is etcd's own matter.
+            command.arg("--unsafe-no-fsync").env("GOMAXPROCS", "1");
+        }
         if let Some(tls) = &self.tls {
             command.arg("--cert-file").arg(&tls.certificate).arg("--key-file").arg(&tls.key);
             command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(&tls.clients_ca);
         }
-        command.env("GOMAXPROCS", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.members[member].process = Some(command.spawn().expect("start etcd"));
     }
 

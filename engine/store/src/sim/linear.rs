@@ -7,6 +7,7 @@
 mod check;
 mod clients;
 mod faulty;
+mod lives;
 
 use std::{
     fmt,
@@ -21,12 +22,12 @@ use std::{
 use irori_runtime::{OnEnd, Shutdown, Tasks};
 
 use self::clients::Client;
-pub use self::faulty::{Faulty, Planted};
-use super::{Dice, SimDisk};
-use crate::{
-    contract::*,
-    embedded::{EmbeddedStore, Settings},
+pub use self::{
+    faulty::{Faulty, Planted},
+    lives::{Lives, OnDisk, OnEtcd},
 };
+use super::Dice;
+use crate::contract::*;
 
 /// What the clients work on; all keys lie below it.
 const PREFIX: &str = "l/";
@@ -114,6 +115,10 @@ enum What {
         key: Key,
         found: Option<Seen>,
     },
+    /// Not carried out, for another reason than what was found.
+    NotMade {
+        writes: Vec<Tried>,
+    },
     /// Nobody knows whether it happened.
     Unanswered {
         writes: Vec<Tried>,
@@ -161,21 +166,18 @@ impl Run {
 
 /// Runs the plan on the simulated disk and checks what came of it.
 pub async fn run(plan: Plan) -> Report {
+    run_on(&mut OnDisk::default(), plan).await
+}
+
+/// The same on any store that lives several times.
+pub async fn run_on(lives: &mut dyn Lives, plan: Plan) -> Report {
     let run = Arc::new(Run { clock: AtomicU64::new(1), next_number: AtomicU64::new(1), done: Mutex::default() });
-    let mut disk = SimDisk::new();
     let mut report = Report::default();
     let mut events: Vec<Event> = Vec::new();
     let mut dice = Dice(plan.seed);
     let each = plan.operations / (plan.crashes + 1) / plan.clients as u64;
     for life in 0..=plan.crashes {
-        let tasks = Tasks::new(Shutdown::new());
-        let settings = Settings {
-            segment_bytes: 40_000 + dice.below(300_000) as u64,
-            snapshot_bytes_min: 80_000 + dice.below(600_000) as u64,
-            ring_events_max: [0, 100, 8_192][dice.below(3)],
-            ..Settings::on(Arc::new(disk.clone()))
-        };
-        let store: Arc<dyn Store> = match EmbeddedStore::open(settings, &tasks) {
+        let store: Arc<dyn Store> = match lives.open(&mut dice).await {
             Ok(store) => Arc::new(Faulty::new(store, plan.planted, dice.roll())),
             Err(refused) => {
                 report.breaches.push(format!("life {life}: {refused}"));
@@ -183,7 +185,6 @@ pub async fn run(plan: Plan) -> Report {
             }
         };
         let is_last = life == plan.crashes;
-        let power_cut = dice.below(2) == 0;
         let clients = Tasks::new(Shutdown::new());
         for _ in 0..plan.clients {
             let client = Client::new(store.clone(), run.clone(), Dice(dice.roll()));
@@ -192,14 +193,13 @@ pub async fn run(plan: Plan) -> Report {
                 Ok::<(), StoreError>(())
             });
         }
-        let calls = 1 + dice.below(20) as u64;
         if !is_last {
-            // The power goes while all are at work, in the second half of their operations (each takes two moments).
+            // It happens while all are at work, in the second half of their operations (each takes two moments).
             let due = run.now() + plan.clients as u64 * each * 3 / 2;
             while run.clock.load(Ordering::Relaxed) < due && !clients.list().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            disk.set_faults(|faults| faults.power_fails_after = Some(calls));
+            lives.disturb(&mut dice);
         }
         let stuck = clients.drain(LIFE_MAX).await;
         if !stuck.is_empty() {
@@ -214,14 +214,14 @@ pub async fn run(plan: Plan) -> Report {
         }
         drop(store);
         report.crashes += 1;
-        disk = if power_cut { disk.power_cut(dice.roll()) } else { disk.kill() };
+        lives.end(&mut dice);
         // What the watch tells is taken in after each start, from where it was: history has to reach back over the crash.
-        if let Err(breach) = follow(&disk, &mut events, plan.planted, dice.roll()).await {
+        if let Err(breach) = follow(lives, &mut events, plan.planted, &mut dice).await {
             report.breaches.push(format!("life {life}: {breach}"));
             break;
         }
     }
-    if let Err(breach) = follow(&disk, &mut events, plan.planted, dice.roll()).await {
+    if let Err(breach) = follow(lives, &mut events, plan.planted, &mut dice).await {
         report.breaches.push(format!("after the last life: {breach}"));
     }
     let done = std::mem::take(&mut *run.done.lock().expect("no client panics"));
@@ -240,10 +240,8 @@ pub async fn run(plan: Plan) -> Report {
 }
 
 /// Opens the store and takes in what happened since the last event. A life that only looks.
-async fn follow(disk: &SimDisk, events: &mut Vec<Event>, planted: Option<Planted>, seed: u64) -> Result<(), String> {
-    let tasks = Tasks::new(Shutdown::new());
-    let store = EmbeddedStore::open(Settings::on(Arc::new(disk.clone())), &tasks).map_err(|refused| refused.to_string())?;
-    let store: Arc<dyn Store> = Arc::new(Faulty::new(store, planted, seed));
+async fn follow(lives: &mut dyn Lives, events: &mut Vec<Event>, planted: Option<Planted>, dice: &mut Dice) -> Result<(), String> {
+    let store: Arc<dyn Store> = Arc::new(Faulty::new(lives.look().await?, planted, dice.roll()));
     let after = events.last().map_or(Revision(0), |event| event.revision);
     let upto = store.range(Range { prefix: PREFIX.into(), ..Range::default() }).await.map_err(|e| e.to_string())?.revision;
     let mut watch = store.watch(PREFIX, after).await.map_err(|e| format!("watch after {after:?}: {e}"))?;

@@ -4,6 +4,7 @@ mod access;
 #[allow(dead_code)]
 mod cluster;
 mod faults;
+mod linear;
 mod unfit;
 
 use std::{ops::Deref, sync::Arc};

@@ -147,6 +147,12 @@ impl Model {
                 }
                 self.seen(key, *found, reached).ok_or("no such value was there")
             }
+            What::NotMade { writes }
+                if writes.iter().filter_map(|write| write.number).any(|number| numbers.contains_key(&number)) =>
+            {
+                Err("said not to be made, and carried out")
+            }
+            What::NotMade { .. } => Ok(reached),
             What::Unanswered { writes } => match self.made_by(writes, numbers) {
                 Some(at) if writes.iter().any(|write| write.number.is_some()) => self.committed(writes, at, reached),
                 _ => Ok(reached),

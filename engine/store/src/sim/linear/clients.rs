@@ -18,11 +18,27 @@ pub struct Client {
     known: HashMap<Key, Option<Revision>>,
     /// A revision that it saw.
     past: Option<Revision>,
+    /// The store has stopped.
+    over: bool,
+}
+
+/// Why an operation is not noted.
+enum Nothing {
+    /// A failed read tells nothing.
+    Told,
+    /// The store has stopped.
+    More,
+}
+
+impl From<StoreError> for Nothing {
+    fn from(failed: StoreError) -> Self {
+        if matches!(failed, StoreError::Stopped { .. }) { Self::More } else { Self::Told }
+    }
 }
 
 impl Client {
     pub fn new(store: Arc<dyn Store>, run: Arc<Run>, dice: Dice) -> Self {
-        Self { store, run, dice, known: HashMap::new(), past: None }
+        Self { store, run, dice, known: HashMap::new(), past: None, over: false }
     }
 
     /// Carries out so many operations, or fewer if the store fails.
@@ -35,13 +51,18 @@ impl Client {
                 6 => self.list(None).await,
                 7 => self.list(self.past).await,
                 8 => self.current().await,
-                _ => self.commit().await,
+                _ => Ok(self.commit().await),
             };
             let ended = self.run.now();
-            let Some(what) = what else { break };
-            let is_over = matches!(what, What::Unanswered { .. });
-            done.push(Operation { began, ended: if is_over { u64::MAX } else { ended }, what });
-            if is_over {
+            match what {
+                Ok(what) => {
+                    let is_open = matches!(what, What::Unanswered { .. });
+                    done.push(Operation { began, ended: if is_open { u64::MAX } else { ended }, what });
+                }
+                Err(Nothing::Told) => {}
+                Err(Nothing::More) => break,
+            }
+            if self.over {
                 break;
             }
             // In process every call is answered at once; others get their turn, so that operations overlap.
@@ -56,18 +77,17 @@ impl Client {
         format!("{PREFIX}{}", self.dice.below(KEYS)).into()
     }
 
-    /// A failed read tells nothing, and is not noted.
-    async fn read(&mut self) -> Option<What> {
+    async fn read(&mut self) -> Result<What, Nothing> {
         let key = self.key();
-        let entry = self.store.get(&key).await.ok()?;
+        let entry = self.store.get(&key).await?;
         self.known.insert(key.clone(), entry.as_ref().map(|entry| entry.revision));
-        Some(What::Read { key, found: entry.as_ref().map(Seen::of) })
+        Ok(What::Read { key, found: entry.as_ref().map(Seen::of) })
     }
 
-    async fn list(&mut self, at: Option<Revision>) -> Option<What> {
-        let page = self.store.range(Range { prefix: PREFIX.into(), at, ..Range::default() }).await.ok()?;
+    async fn list(&mut self, at: Option<Revision>) -> Result<What, Nothing> {
+        let page = self.store.range(Range { prefix: PREFIX.into(), at, ..Range::default() }).await?;
         let found: Vec<(Key, Seen)> = page.entries.iter().map(|entry| (entry.key.clone(), Seen::of(entry))).collect();
-        Some(match at {
+        Ok(match at {
             Some(at) => What::ListedPast { at, found },
             None => {
                 self.known = found.iter().map(|(key, seen)| (key.clone(), Some(seen.revision))).collect();
@@ -77,11 +97,11 @@ impl Client {
         })
     }
 
-    async fn current(&mut self) -> Option<What> {
-        self.store.current().await.ok().map(What::Current)
+    async fn current(&mut self) -> Result<What, Nothing> {
+        Ok(What::Current(self.store.current().await?))
     }
 
-    async fn commit(&mut self) -> Option<What> {
+    async fn commit(&mut self) -> What {
         let count = [1, 1, 1, 2][self.dice.below(4)];
         let mut writes: Vec<(Tried, Write)> = Vec::new();
         for _ in 0..count {
@@ -91,7 +111,7 @@ impl Client {
             }
         }
         let (tried, writes): (Vec<Tried>, Vec<Write>) = writes.into_iter().unzip();
-        Some(match self.store.commit(writes, Durability::Synced).await {
+        match self.store.commit(writes, Durability::Synced).await {
             Ok(at) => {
                 for write in &tried {
                     self.known.insert(write.key.clone(), write.number.map(|_| at));
@@ -102,8 +122,14 @@ impl Client {
                 self.known.insert(key.clone(), current.as_ref().map(|entry| entry.revision));
                 What::Refused { writes: tried, found: current.as_ref().map(Seen::of), key }
             }
-            Err(_) => What::Unanswered { writes: tried },
-        })
+            Err(StoreError::Unknown { .. }) => What::Unanswered { writes: tried },
+            // What was under way when writing stopped may be on the disk.
+            Err(StoreError::Stopped { .. }) => {
+                self.over = true;
+                What::Unanswered { writes: tried }
+            }
+            Err(_) => What::NotMade { writes: tried },
+        }
     }
 
     fn write(&mut self) -> (Tried, Write) {
