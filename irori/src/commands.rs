@@ -24,13 +24,18 @@ use crate::{
 pub fn read_home(path: &Path) -> Result<(Home, String), Ended> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read home file `{}`", path.display()));
     let text = text.map_err(|error| Exit::WrongInput.because(error))?;
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let folder = folder_of(path).to_owned();
     let home = parse(&text, &|file| std::fs::read(folder.join(file))).map_err(|found| {
         eprint!("{}", render(&path.display().to_string(), &text, &found));
         let mistakes = if found.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", found.len()) };
         Exit::WrongInput.because(anyhow::anyhow!("the home file has {mistakes}; nothing was changed (E01: docs/errors/E01.md)"))
     })?;
     Ok((home, text))
+}
+
+/// What a home file's own files are relative to.
+pub fn folder_of(home: &Path) -> &Path {
+    home.parent().unwrap_or(Path::new(""))
 }
 
 /// The running home of a data folder.

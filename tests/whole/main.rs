@@ -18,6 +18,7 @@ mod network;
 mod pods;
 mod sealed;
 mod server;
+mod stall;
 mod store;
 mod traffic;
 mod watches;

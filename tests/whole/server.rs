@@ -2,7 +2,7 @@
 use std::{
     fs,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -15,6 +15,8 @@ pub struct Server {
     pub folder: PathBuf,
     port: u16,
     words: Vec<String>,
+    /// A program and its arguments that become irori, such as one that gives it a disk of its own.
+    around: Vec<String>,
     process: Option<Child>,
 }
 
@@ -27,13 +29,34 @@ impl Server {
              spec: {{domain: home.arpa, network: {{api: {{port: {port}}}}}}}\n"
         );
         fs::write(folder.join("home.yaml"), home).unwrap();
-        Self { folder, port, words, process: None }
+        Self { folder, port, words, around: Vec::new(), process: None }
+    }
+
+    /// Lets another program start irori: `around` gets irori's command line as its last arguments, and has to become irori.
+    pub fn within(mut self, around: &[&str]) -> Self {
+        self.around = around.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// More of the home file's `spec`.
+    pub fn with_spec(self, more: &str) -> Self {
+        let file = self.folder.join("home.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, text.replace("spec: {", &format!("spec: {{{more}, "))).unwrap();
+        self
     }
 
     pub fn start(&mut self) {
         let log = fs::File::create(self.folder.join("log")).unwrap();
-        let mut command = Command::new(binary());
-        command.arg("server").arg(self.folder.join("home.yaml")).arg("--data-dir").arg(self.folder.join("data"));
+        let mut words = self.around.clone();
+        words.push(binary().display().to_string());
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .arg("server")
+            .arg(self.folder.join("home.yaml"))
+            .arg("--data-dir")
+            .arg(self.folder.join("data"));
         command.args(&self.words).env("IRORI_LOG", "info").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
         eventually("the server is up", Duration::from_secs(60), || {
@@ -65,7 +88,7 @@ impl Server {
     pub fn kubectl_as(&self, who: &Self, arguments: &[&str]) -> Result<String, String> {
         let said = Command::new(kubectl())
             .arg("--kubeconfig")
-            .arg(who.folder.join("data/credentials/admin.kubeconfig"))
+            .arg(who.seen_by_it(&who.data().join("credentials/admin.kubeconfig")))
             .args(["--server", &format!("https://127.0.0.1:{}", self.port), "--request-timeout", "10s"])
             .args(arguments)
             .output()
@@ -103,6 +126,25 @@ impl Server {
 
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
+    /// Whether the process has not ended.
+    pub fn lives(&mut self) -> bool {
+        self.process.as_mut().unwrap().try_wait().unwrap().is_none()
+    }
+
+    /// A path as the process sees it, that may have mounts of its own.
+    pub fn seen_by_it(&self, path: &Path) -> PathBuf {
+        match &self.process {
+            Some(process) if !self.around.is_empty() => {
+                PathBuf::from(format!("/proc/{}/root", process.id())).join(path.strip_prefix("/").unwrap())
+            }
+            _ => path.to_owned(),
+        }
     }
 
     /// More words of its command line from the next start on.

@@ -1,7 +1,7 @@
 //! `irori store`: a home is backed up while it runs, lost, and comes back; its store is looked at; its sealing keys change under kill -9.
 use std::{fs, process::Stdio, thread, time::Duration};
 
-use irori_testkit::bad_lines;
+use irori_testkit::{Etcd, bad_lines};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -95,6 +95,42 @@ fn a_home_that_lost_its_disk_comes_back_from_a_backup_made_while_it_ran() {
         assert!(told.contains("\"code\":410") && told.contains("Expired"), "{told}");
     }
     assert_eq!(bad_lines(&server.log(), &[]), Vec::<String>::new());
+}
+
+/// The home file says where the objects are; a backup of etcd becomes a store of one machine.
+#[test]
+fn a_home_moves_from_etcd_to_a_store_of_its_own_by_a_backup() {
+    let etcd = Etcd::single();
+    let folder = tempfile::tempdir().unwrap();
+    let spec = format!(
+        "store: {{etcd: {{members: [\"{}\"], sharedKeyFile: the.key}}, seal: [secrets, configmaps]}}",
+        etcd.endpoints()[0]
+    );
+    let mut server = Server::new(folder.path().join("one"), Vec::new()).with_spec(&spec);
+    server.start();
+    make_secrets(&server, 20);
+    server.kubectl(&["create", "configmap", "sealed", "--from-literal=a=1"]).unwrap();
+    let file = folder.path().join("backup");
+    server.irori(&["store", "backup", file.to_str().unwrap()]).unwrap();
+    let told = json_of(&server.irori_on_file(&["store", "verify", file.to_str().unwrap(), "-o", "json"]).unwrap());
+    let kinds = &told["census"]["kinds"];
+    assert_eq!(
+        (&kinds["secrets"]["sealed"], &kinds["configmaps"]["sealed"]),
+        (&json!(20), &kinds["configmaps"]["objects"]),
+        "{told}"
+    );
+    server.end();
+
+    let mut alone = Server::new(folder.path().join("two"), Vec::new());
+    alone.irori(&["store", "restore", file.to_str().unwrap()]).unwrap();
+    fs::copy(server.folder.join("the.key"), alone.data().join("sealing.key")).unwrap();
+    fs::rename(server.data().join("trust"), alone.data().join("trust")).unwrap();
+    alone.start();
+    expect_secrets(&alone, 20);
+    alone.kubectl(&["get", "configmap", "sealed"]).unwrap();
+    for server in [&server, &alone] {
+        assert_eq!(bad_lines(&server.log(), &[]), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Said {
     }
 
     fn each(&self, name: &str) -> f64 {
-        self.number(name) / self.number("writes").max(1.0)
+        self.number(name) / self.number("all").max(1.0)
     }
 
     fn line(&self) -> String {
@@ -180,7 +180,7 @@ fn sealed(ground: &Ground, record: &mut Record) -> Result<()> {
         let name = if what == "get" { "GET of one value" } else { "LIST of 500 values" };
         record.note(
             &format!("{name} of {bytes} bytes from the store, p50"),
-            &format!("open {} µs, sealed {} µs", said[0], said[1]),
+            &format!("open {:.1} µs, sealed {:.1} µs", said[0], said[1]),
         );
     }
     Ok(())

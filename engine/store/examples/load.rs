@@ -60,7 +60,7 @@ async fn main() -> Result<(), Failed> {
     let before = Seen::look(pid, metrics, disk.as_deref(), store.as_ref())?;
     let clients = number("--clients", 0)?;
     let time = Duration::from_secs(number("--seconds", 5)?);
-    let mut times = match given.get("--read") {
+    let (mut times, all) = match given.get("--read") {
         Some(what) => read(store.as_ref(), what, time).await?,
         None => write(&store, clients, bytes, time, &tasks).await?,
     };
@@ -69,12 +69,12 @@ async fn main() -> Result<(), Failed> {
     let at =
         |hundredths: usize| times.get((times.len() * hundredths).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
     println!(
-        "{{\"writes\":{},\"seconds\":{:.3},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\"syncs\":{},\"block_bytes\":{},\"log_bytes\":{},\"rss_kb\":{},\"open_ms\":{:.1}}}",
+        "{{\"writes\":{},\"all\":{all},\"seconds\":{:.3},\"p50_us\":{:.2},\"p99_us\":{:.2},\"max_us\":{:.2},\"syncs\":{},\"block_bytes\":{},\"log_bytes\":{},\"rss_kb\":{},\"open_ms\":{:.1}}}",
         times.len(),
         time.as_secs_f64(),
-        at(50).as_micros(),
-        at(99).as_micros(),
-        at(100).as_micros(),
+        at(50).as_secs_f64() * 1e6,
+        at(99).as_secs_f64() * 1e6,
+        at(100).as_secs_f64() * 1e6,
         after.syncs - before.syncs,
         after.written - before.written,
         after.log - before.log,
@@ -134,21 +134,22 @@ fn content(n: u64, bytes: usize) -> Vec<u8> {
     content
 }
 
-/// So many clients, each with keys of its own, one durable write after the other. How long each took.
+/// So many clients, each with keys of its own, one durable write after the other. How long each took, and how many there were in all, those
+/// before the measured time included.
 async fn write(
     store: &Arc<dyn Store>,
     clients: u64,
     bytes: usize,
     time: Duration,
     tasks: &Tasks,
-) -> Result<Vec<Duration>, Failed> {
+) -> Result<(Vec<Duration>, u64), Failed> {
     let times = Arc::new(Mutex::new(Vec::new()));
-    let failed = Arc::new(Mutex::new(None));
+    let (failed, all) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
     let measured = Instant::now() + WARM;
     let end = measured + time;
     let run = Tasks::new(tasks.shutdown().clone());
     for client in 0..clients {
-        let (store, times, failed) = (store.clone(), times.clone(), failed.clone());
+        let (store, times, failed, all) = (store.clone(), times.clone(), failed.clone(), all.clone());
         run.spawn("client", OnEnd::Contained, async move {
             let (mut known, mut own) = (BTreeMap::new(), Vec::new());
             for n in 0.. {
@@ -167,6 +168,7 @@ async fn write(
                         break;
                     }
                 }
+                all.fetch_add(1, Ordering::Relaxed);
                 if began >= measured {
                     own.push(began.elapsed());
                 }
@@ -182,11 +184,12 @@ async fn write(
     if !late.is_empty() {
         return Err("a client waits for ever".into());
     }
-    Ok(std::mem::take(&mut times.lock().expect("no client panics")))
+    let times = std::mem::take(&mut *times.lock().expect("no client panics"));
+    Ok((times, all.load(Ordering::Relaxed)))
 }
 
 /// Reads of one value, or of pages of 500, by one client.
-async fn read(store: &dyn Store, what: &str, time: Duration) -> Result<Vec<Duration>, Failed> {
+async fn read(store: &dyn Store, what: &str, time: Duration) -> Result<(Vec<Duration>, u64), Failed> {
     let (end, mut times) = (Instant::now() + time, Vec::new());
     let mut n = 0_u64;
     while Instant::now() < end {
@@ -200,7 +203,7 @@ async fn read(store: &dyn Store, what: &str, time: Duration) -> Result<Vec<Durat
         times.push(began.elapsed());
         n += 1;
     }
-    Ok(times)
+    Ok((times, n))
 }
 
 /// What was used so far.

@@ -1,5 +1,8 @@
 //! Which store a server stands on, and the keys that servers of one store share.
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
@@ -42,8 +45,8 @@ pub struct StoreAt {
     /// given a copy.
     #[arg(long, value_name = "FILE", requires = "store", help_heading = "Store")]
     pub shared_key: Option<PathBuf>,
-    /// A resource whose objects are sealed at rest, such as `secrets` or `deployments.apps`; may be given more than once.
-    #[arg(long = "seal", value_name = "RESOURCE", default_value = "secrets", help_heading = "Sealing at rest")]
+    /// A resource whose objects are sealed at rest, such as `secrets` (the default) or `deployments.apps`; may be given more than once.
+    #[arg(long = "seal", value_name = "RESOURCE", help_heading = "Sealing at rest")]
     pub seal: Vec<String>,
     /// The key that seals at rest; DATA/sealing.key by default, with etcd the shared key. Made at the first start: keep a copy elsewhere.
     #[arg(long, value_name = "FILE", conflicts_with = "sealing_passphrase_file", help_heading = "Sealing at rest")]
@@ -81,6 +84,33 @@ fn address(text: &str) -> Result<Address> {
 }
 
 impl StoreAt {
+    /// The same with what the home file says where no option was given. Its files are relative to `folder`.
+    pub fn or(self, home: &irori_home::Store, folder: &Path) -> Self {
+        let file = |given: Option<PathBuf>, said: &Option<String>| given.or_else(|| said.as_ref().map(|name| folder.join(name)));
+        let seal = if self.seal.is_empty() { home.seal.clone() } else { self.seal };
+        // Either of them takes the place of both.
+        let unnamed = self.sealing_key_file.is_none() && self.sealing_passphrase_file.is_none();
+        let sealing = |given, said: &Option<String>| if unnamed { file(given, said) } else { given };
+        let sealing_key_file = sealing(self.sealing_key_file, &home.sealing_key_file);
+        let sealing_passphrase_file = sealing(self.sealing_passphrase_file, &home.sealing_passphrase_file);
+        let at = Self { seal, sealing_key_file, sealing_passphrase_file, ..self };
+        // An etcd that is named on the command line has nothing of the other.
+        let Some(etcd) = home.etcd.as_ref().filter(|_| at.store.is_none()) else { return at };
+        let prefix = etcd.prefix.as_ref().map(|prefix| format!("/{}", prefix.trim_matches('/'))).unwrap_or_default();
+        Self {
+            store: Some(format!("etcd://{}{prefix}", etcd.members.join(","))),
+            etcd_ca: file(at.etcd_ca, &etcd.ca_file),
+            etcd_cert: file(at.etcd_cert, &etcd.cert_file),
+            etcd_key: file(at.etcd_key, &etcd.key_file),
+            etcd_user: at.etcd_user.or_else(|| etcd.user.clone()),
+            etcd_password_file: file(at.etcd_password_file, &etcd.password_file),
+            shared_key: file(at.shared_key, &etcd.shared_key_file),
+            seal: at.seal,
+            sealing_key_file: at.sealing_key_file,
+            sealing_passphrase_file: at.sealing_passphrase_file,
+        }
+    }
+
     /// Whether other servers may stand on the same store.
     pub fn is_shared(&self) -> bool {
         self.store.is_some()
@@ -171,6 +201,9 @@ impl StoreAt {
             })?;
             Ok(format!("{}/", storage.prefix))
         };
+        if self.seal.is_empty() {
+            return Ok(vec![prefix(&"secrets".to_owned())?]);
+        }
         self.seal.iter().map(prefix).collect()
     }
 
@@ -276,6 +309,34 @@ mod tests {
         };
         assert_eq!(sealed(&["secrets", "deployments.apps"]).unwrap(), ["core/secrets/", "apps/deployments/"]);
         assert!(sealed(&["secret"]).is_err() && sealed(&["deployments"]).is_err() && sealed(&["tokenreviews"]).is_err());
+    }
+
+    #[test]
+    fn what_the_home_file_says_counts_where_no_option_is_given() {
+        let etcd = irori_home::Etcd {
+            members: vec!["a:1".into(), "b".into()],
+            prefix: Some("homes/one".into()),
+            ca_file: Some("ca.crt".into()),
+            ..irori_home::Etcd::default()
+        };
+        let home = irori_home::Store {
+            etcd: Some(etcd),
+            seal: vec!["configmaps".into()],
+            sealing_key_file: Some("/keys/k".into()),
+            ..irori_home::Store::default()
+        };
+        let at = StoreAt::default().or(&home, Path::new("/home"));
+        assert_eq!(at.store.as_deref(), Some("etcd://a:1,b/homes/one"));
+        assert_eq!(at.etcd_ca.as_deref(), Some(Path::new("/home/ca.crt")));
+        assert_eq!((at.seal, at.sealing_key_file.as_deref()), (vec!["configmaps".to_owned()], Some(Path::new("/keys/k"))));
+        let given = StoreAt {
+            store: Some("etcd://c".into()),
+            seal: vec!["secrets".into()],
+            sealing_passphrase_file: Some("p".into()),
+            ..StoreAt::default()
+        };
+        assert_eq!(given.clone().or(&home, Path::new("/home")), given);
+        assert_eq!(StoreAt::default().sealed_prefixes().unwrap(), ["core/secrets/"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use irori_home::Home;
 use irori_runtime::SignedDuration;
 use irori_trust::{Identity, Lifetime};
 
-use super::read_home;
+use super::{folder_of, read_home};
 use crate::{
     assemble::{
         self, Context,
@@ -35,8 +35,9 @@ pub fn server(arguments: Arguments, offset: SignedDuration) -> Done {
     // The certificate speaks for every address on which nodes reach the API.
     home.network.api_addresses.extend(arguments.listen.iter().map(SocketAddr::ip));
     let (context, _held) = open(&arguments.data.data_dir, offset)?;
+    let store = arguments.store.clone().or(&home.store, folder_of(&arguments.home));
     assemble::runtime()?.block_on(async {
-        let server = Server::start(&context, &home, &arguments.store).await?;
+        let server = Server::start(&context, &home, &store).await?;
         server.write_admin()?;
         let mut endpoints = Vec::new();
         for address in &arguments.listen {

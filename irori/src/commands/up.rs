@@ -10,7 +10,7 @@ use serde_json::json;
 
 pub use detached::remove_service;
 
-use super::{admin_client, read_home, table};
+use super::{admin_client, folder_of, read_home, table};
 use crate::{
     assemble::{self, Context, node, platform, ranges::sockets, server::Server, storage::StoreAt},
     cli::{Done, Ended, Exit, Output, Up},
@@ -61,7 +61,8 @@ fn check_machine(home: &Home) -> Result<(), Ended> {
 async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, offset: SignedDuration) -> Done {
     let progress = Progress::new(up.reading.output == Output::Json);
     let context = Context::new(data, offset)?;
-    let (server, gateway) = match start(&context, home, &up.store, &progress).await {
+    let store = up.store.clone().or(&home.store, folder_of(&up.home));
+    let (server, gateway) = match start(&context, home, &store, &progress).await {
         Ok(started) => started,
         Err(error) => {
             // The store is closed by being dropped: nothing that was acknowledged is lost.
@@ -140,8 +141,8 @@ async fn start(context: &Context, home: &Home, at: &StoreAt, progress: &Progress
 /// Beside a living home: the file is applied through its API.
 async fn change(up: &Up, home: &Home, text: &str, data: &DataDir, running: &Running, offset: SignedDuration) -> Done {
     let before = stored_home(data)?;
-    if before.network != home.network || before.domain != home.domain || before.name != home.name {
-        let told = "name, domain and network of a running home stay as they are: end it (`irori down`) and start it again with this file";
+    if before.network != home.network || before.domain != home.domain || before.name != home.name || before.store != home.store {
+        let told = "name, domain, network and store of a running home stay as they are: end it (`irori down`) and start it again with this file";
         return Err(Exit::WrongInput.because(anyhow::anyhow!(told)));
     }
     let progress = Progress::new(up.reading.output == Output::Json);

@@ -17,6 +17,6 @@ mod source;
 
 pub use apply::{AppRow, Applied, ApplyError, apply, rows, wait};
 pub use diagnostic::{Diagnostic, render};
-pub use model::{App, Builtin, GatewayListen, Home, Image, Network};
+pub use model::{App, Builtin, Etcd, GatewayListen, Home, Image, Network, Store};
 pub use objects::{BUILTIN_PROGRAM, NAMESPACE, Object, builtin_image_name, objects};
 pub use read::{FileSource, parse};

@@ -7,7 +7,33 @@ pub struct Home {
     /// The home's DNS domain, e.g. `home.arpa` (RFC 8375).
     pub domain: String,
     pub network: Network,
+    pub store: Store,
     pub apps: BTreeMap<String, App>,
+}
+
+/// Where objects are kept, and which are sealed. Files are named as the home file names them: relative to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Store {
+    /// Shared by several servers; without it, objects lie in the data folder.
+    pub etcd: Option<Etcd>,
+    /// Resources whose objects are sealed at rest; empty takes the default.
+    pub seal: Vec<String>,
+    pub sealing_key_file: Option<String>,
+    pub sealing_passphrase_file: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Etcd {
+    /// `HOST` or `HOST:PORT` of each member.
+    pub members: Vec<String>,
+    /// Where the home's keys begin.
+    pub prefix: Option<String>,
+    pub ca_file: Option<String>,
+    pub cert_file: Option<String>,
+    pub key_file: Option<String>,
+    pub user: Option<String>,
+    pub password_file: Option<String>,
+    pub shared_key_file: Option<String>,
 }
 
 /// What listens where. Everything is loopback until the file says otherwise.

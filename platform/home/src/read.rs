@@ -1,9 +1,11 @@
 //! From the positioned tree to `Home`, collecting every mistake on the way.
+mod store;
+
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 use crate::{
     diagnostic::{Diagnostic, Place, nearest},
-    model::{App, Builtin, GatewayListen, Home, Image, Network},
+    model::{App, Builtin, GatewayListen, Home, Image, Network, Store},
     source::{self, Key, Node, Value},
 };
 
@@ -151,17 +153,21 @@ impl Reader<'_> {
         }
         let name = self.name_of_home(&fields);
         let spec = self.needed(&fields, "spec", "{domain: home.arpa, apps: {}}")?;
-        let spec = self.fields(spec, "spec", &["domain", "network", "apps"])?;
+        let spec = self.fields(spec, "spec", &["domain", "network", "store", "apps"])?;
         let domain = self.needed(&spec, "domain", "home.arpa").and_then(|node| self.domain(node));
         let network = match spec.get("network") {
             Some(node) => self.network(node),
             None => Some(Network::default()),
         };
+        let store = match spec.get("store") {
+            Some(node) => self.store(node),
+            None => Some(Store::default()),
+        };
         let apps = match spec.get("apps") {
             Some(node) => self.apps(node, domain.as_deref().unwrap_or("home.arpa")),
             None => Some(BTreeMap::new()),
         };
-        Some(Home { name: name?, domain: domain?, network: network?, apps: apps? })
+        Some(Home { name: name?, domain: domain?, network: network?, store: store?, apps: apps? })
     }
 
     fn name_of_home(&mut self, fields: &Fields<'_>) -> Option<String> {

@@ -99,3 +99,31 @@ fn an_empty_or_hostile_text_is_refused_without_a_crash() {
         assert!(parse(text, &none).is_err());
     }
 }
+
+#[test]
+fn where_objects_are_kept_is_read_with_what_is_sealed() {
+    let store = "  store:
+    etcd: {members: [10.0.0.11, 10.0.0.12:2379], caFile: ca.crt, certFile: me.crt, keyFile: me.key, sharedKeyFile: shared.key}
+    seal: [secrets, configmaps]
+    sealingPassphraseFile: phrase
+  apps:
+";
+    let home = parse(&GOOD.replace("  apps:\n", store), &none).unwrap();
+    let etcd = home.store.etcd.unwrap();
+    assert_eq!(etcd.members, ["10.0.0.11", "10.0.0.12:2379"]);
+    assert_eq!((etcd.ca_file.as_deref(), etcd.shared_key_file.as_deref()), (Some("ca.crt"), Some("shared.key")));
+    assert_eq!(home.store.seal, ["secrets", "configmaps"]);
+    assert_eq!(parse(GOOD, &none).unwrap().store, Store::default());
+    for (wrong, told) in [
+        ("{etcd: {}}", "etcd lacks `members`"),
+        ("{etcd: {members: []}}", "etcd has at least one member"),
+        ("{etcd: {members: [a], certFile: c, caFile: c}}", "etcd with `certFile` lacks `keyFile`"),
+        ("{etcd: {members: [a], user: me}}", "etcd with `user` lacks `passwordFile`"),
+        ("{seal: secrets}", "seal is a list of texts"),
+        ("{sealingKeyFile: a, sealingPassphraseFile: b}", "a key file or a passphrase seals, not both"),
+        ("{sael: []}", "store has no field `sael`"),
+    ] {
+        let found = mistakes("  apps:\n", &format!("  store: {wrong}\n  apps:\n"));
+        assert_eq!(found.iter().map(|d| d.message.as_str()).collect::<Vec<_>>(), [told], "{wrong}");
+    }
+}
