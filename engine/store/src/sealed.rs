@@ -78,7 +78,15 @@ impl SealedStore {
         let safe = Safe { keys: RwLock::new(known), sealing: tokio::sync::RwLock::default(), events: Mutex::default() };
         let store = Self { inner, safe: Arc::new(safe), prefixes };
         if store.inner.current().await?.0.saturating_sub(began) > VALUES_MAX {
-            store.rotate().await?;
+            match store.rotate().await {
+                // A home that does not start for it would be worse: nonces do not meet that soon.
+                Err(SealedError::Seal(SealError::TooManyGenerations)) => {
+                    tracing::warn!(
+                        "a new generation of data keys is due, and there is no room: `irori store seal reseal`, then `retire`"
+                    );
+                }
+                done => drop(done?),
+            }
         }
         Ok(Arc::new(store))
     }
