@@ -151,10 +151,29 @@ fn large(ground: &Ground, time: Duration, record: &mut Record) -> Result<()> {
             };
             record.note(&format!("{what}, opened again"), &format!("{opened:.0} ms"));
             if objects == OBJECTS[1] && matches!(under, Under::Irori(_)) {
+                backup(ground, &under, record)?;
                 record.judge(&wants::STORE_LOG, said.each("log_bytes") / UPDATE_BYTES as f64);
             }
         }
     }
+    Ok(())
+}
+
+/// A backup of what is there, while 16 clients write.
+fn backup(ground: &Ground, under: &Under, record: &mut Record) -> Result<()> {
+    let file = ground.folder("backup")?.join("backup");
+    let words = ["--clients", "16", "--bytes", "2000", "--seconds", "4", "--backup", &file.display().to_string()];
+    let said = load(ground, &under.words(), &words)?;
+    let bytes = fs::metadata(&file).context("look at the backup")?.len();
+    let text = format!(
+        "{:.1} MB in {:.0} ms; memory at its highest {:.1} MB more than before; meanwhile {:.0} writes/s, p99 {:.2} ms",
+        bytes as f64 / 1e6,
+        said.number("backup_ms"),
+        (said.number("peak_kb") - said.number("rss_before_kb")) / 1e3,
+        said.rate(),
+        said.number("p99_us") / 1e3,
+    );
+    record.note("irori, backup while 16 clients write", &text);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use irori_runtime::{Clock, OnEnd, Shutdown, SignedDuration, Tasks, Timestamp};
 use irori_store::{
-    Durability, EmbeddedStore, EtcdSettings, EtcdStore, Expect, Revision, SealedStore, Settings, Store, Write,
+    BackupWriter, Durability, EmbeddedStore, EtcdSettings, EtcdStore, Expect, Revision, SealedStore, Settings, Store, Write,
     disk::{Disk, DiskFile, RealDisk},
 };
 use irori_trust::seal::Unlock;
@@ -60,16 +60,26 @@ async fn main() -> Result<(), Failed> {
     let before = Seen::look(pid, metrics, disk.as_deref(), store.as_ref())?;
     let clients = number("--clients", 0)?;
     let time = Duration::from_secs(number("--seconds", 5)?);
-    let (mut times, all) = match given.get("--read") {
-        Some(what) => read(store.as_ref(), what, time).await?,
-        None => write(&store, clients, bytes, time, &tasks).await?,
+    let backup = async {
+        match given.get("--backup") {
+            Some(file) => backup(store.as_ref(), Path::new(file)).await,
+            None => Ok(Duration::ZERO),
+        }
     };
+    let work = async {
+        match given.get("--read") {
+            Some(what) => read(store.as_ref(), what, time).await,
+            None => write(&store, clients, bytes, time, &tasks).await,
+        }
+    };
+    let (work, backup) = tokio::join!(work, backup);
+    let ((mut times, all), backup) = (work?, backup?);
     let after = Seen::look(pid, metrics, disk.as_deref(), store.as_ref())?;
     times.sort_unstable();
     let at =
         |hundredths: usize| times.get((times.len() * hundredths).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
     println!(
-        "{{\"writes\":{},\"all\":{all},\"seconds\":{:.3},\"p50_us\":{:.2},\"p99_us\":{:.2},\"max_us\":{:.2},\"syncs\":{},\"block_bytes\":{},\"log_bytes\":{},\"rss_kb\":{},\"open_ms\":{:.1}}}",
+        "{{\"writes\":{},\"all\":{all},\"seconds\":{:.3},\"p50_us\":{:.2},\"p99_us\":{:.2},\"max_us\":{:.2},\"syncs\":{},\"block_bytes\":{},\"log_bytes\":{},\"rss_before_kb\":{},\"rss_kb\":{},\"peak_kb\":{},\"open_ms\":{:.1},\"backup_ms\":{:.1}}}",
         times.len(),
         time.as_secs_f64(),
         at(50).as_secs_f64() * 1e6,
@@ -78,8 +88,11 @@ async fn main() -> Result<(), Failed> {
         after.syncs - before.syncs,
         after.written - before.written,
         after.log - before.log,
+        before.rss_kb,
         after.rss_kb,
+        after.peak_kb,
         opened.as_secs_f64() * 1e3,
+        backup.as_secs_f64() * 1e3,
     );
     store.close().await?;
     Ok(())
@@ -188,6 +201,20 @@ async fn write(
     Ok((times, all.load(Ordering::Relaxed)))
 }
 
+/// A backup into a file while the clients write, once they are warm. How long it took.
+async fn backup(store: &dyn Store, file: &Path) -> Result<Duration, Failed> {
+    tokio::time::sleep(WARM).await;
+    let began = Instant::now();
+    let mut file = fs::File::create(file)?;
+    let mut writer = BackupWriter::new(store.freeze().await?, 1, 0);
+    while let Some(piece) = writer.next().await? {
+        file.write_all(&piece)?;
+        tokio::task::yield_now().await;
+    }
+    file.sync_all()?;
+    Ok(began.elapsed())
+}
+
 /// Reads of one value, or of pages of 500, by one client.
 async fn read(store: &dyn Store, what: &str, time: Duration) -> Result<(Vec<Duration>, u64), Failed> {
     let (end, mut times) = (Instant::now() + time, Vec::new());
@@ -213,6 +240,7 @@ struct Seen {
     written: u64,
     log: u64,
     rss_kb: u64,
+    peak_kb: u64,
 }
 
 impl Seen {
@@ -230,7 +258,13 @@ impl Seen {
                 store.stats().map_or(0, |stats| stats.log_bytes_written),
             ),
         };
-        Ok(Self { syncs, written: field(&io, "write_bytes: "), log, rss_kb: field(&status, "VmRSS:") })
+        Ok(Self {
+            syncs,
+            written: field(&io, "write_bytes: "),
+            log,
+            rss_kb: field(&status, "VmRSS:"),
+            peak_kb: field(&status, "VmHWM:"),
+        })
     }
 }
 

@@ -242,21 +242,27 @@ pub async fn run_on(lives: &mut dyn Lives, plan: Plan) -> Report {
 /// Opens the store and takes in what happened since the last event. A life that only looks.
 async fn follow(lives: &mut dyn Lives, events: &mut Vec<Event>, planted: Option<Planted>, dice: &mut Dice) -> Result<(), String> {
     let store: Arc<dyn Store> = Arc::new(Faulty::new(lives.look().await?, planted, dice.roll()));
-    let after = events.last().map_or(Revision(0), |event| event.revision);
+    let newest = |events: &[Event]| events.last().map_or(Revision(0), |event| event.revision);
     let upto = store.range(Range { prefix: PREFIX.into(), ..Range::default() }).await.map_err(|e| e.to_string())?.revision;
-    let mut watch = store.watch(PREFIX, after).await.map_err(|e| format!("watch after {after:?}: {e}"))?;
     let following = async {
-        while watch.progress() < upto {
-            match futures::poll!(watch.next()) {
-                Poll::Ready(Ok(next)) => events.extend(next.iter().map(|event| Event::clone(event))),
-                Poll::Ready(Err(end)) => return Err(format!("watch after {after:?}: {end}")),
-                Poll::Pending => tokio::task::yield_now().await,
+        loop {
+            let after = newest(events);
+            let mut watch = store.watch(PREFIX, after).await.map_err(|e| format!("watch after {after:?}: {e}"))?;
+            loop {
+                if watch.progress() >= upto {
+                    return Ok(());
+                }
+                match futures::poll!(watch.next()) {
+                    Poll::Ready(Ok(next)) => events.extend(next.iter().map(|event| Event::clone(event))),
+                    // A line to etcd broke: whoever watches goes on from what it saw.
+                    Poll::Ready(Err(WatchEnd::Lagged)) => break,
+                    Poll::Ready(Err(end)) => return Err(format!("watch after {after:?}: {end}")),
+                    Poll::Pending => tokio::task::yield_now().await,
+                }
             }
         }
-        Ok(())
     };
     let followed = tokio::time::timeout(FOLLOW_MAX, following).await;
-    drop(watch);
     let closed = store.close().await;
     followed.map_err(|_| "a watch does not reach what is there".to_owned())??;
     closed.map_err(|e| format!("close: {e}"))
