@@ -5,9 +5,13 @@ use serde_json::Value;
 use crate::{call::Call, refusal::Answered, server::Server};
 
 mod certificates;
+mod defaults;
+mod device_admin;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod nodes;
+mod pod_security;
 mod priority;
 mod rbac;
 mod runtime_class;
@@ -70,14 +74,19 @@ pub trait Plugin: Send + Sync {
 pub fn in_tree() -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(limit_ranger::LimitRanger),
         Box::new(service_account::ServiceAccount),
         Box::new(node_restriction::NodeRestriction),
         Box::new(nodes::TaintNewNodes),
+        Box::new(pod_security::PodSecurity),
         Box::new(priority::Priority),
         Box::new(tolerations::DefaultTolerationSeconds),
+        Box::new(defaults::DefaultStorageClass),
         Box::new(storage_in_use::StorageInUse),
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificates::Certificates),
+        Box::new(defaults::DefaultIngressClass),
+        Box::new(device_admin::DeviceAdmin),
         Box::new(rbac::NoEscalation),
     ]
 }

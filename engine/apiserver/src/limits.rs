@@ -26,6 +26,8 @@ pub const RETRY_AFTER_S: u32 = 1;
 pub const CONFLICT_TRIES_MAX: usize = 64;
 /// Tries of a generated name that is taken. Then: 409.
 pub const GENERATED_NAME_TRIES_MAX: usize = 8;
+/// Pods of a namespace that are looked at when it becomes stricter. Above it: a warning says so.
+pub const PODS_LOOKED_AT_MAX: usize = 3_000;
 /// Tries of a random address or port before the whole range is looked through.
 pub const RANDOM_ALLOCATION_TRIES_MAX: usize = 16;
 /// Operations of a JSON patch. Above it: 413.

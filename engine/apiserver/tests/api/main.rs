@@ -9,5 +9,6 @@ mod intruders;
 mod listing;
 mod nodes;
 mod objects;
+mod policies;
 mod services;
 mod watching;
