@@ -24,6 +24,7 @@ pub mod managed;
 pub mod patch;
 pub mod prepare;
 pub mod print;
+pub mod quota;
 pub mod scalar;
 pub mod scale;
 pub mod security;

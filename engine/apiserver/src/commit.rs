@@ -5,7 +5,7 @@ use irori_store::{Durability, Entry, Expect, Key, Revision, StoreError, Write};
 use serde_json::Value;
 
 use crate::{
-    allocate, authz, change, limits, read,
+    allocate, authz, change, limits, quota, read,
     refusal::{Answered, Refusal},
     server::Server,
     stored,
@@ -34,6 +34,7 @@ pub async fn create(server: &Server, row: &Row, new: &mut Value, dry_run: bool) 
             new.clone_from(fresh);
         }
         let mut writes = allocate::plan(server, row, None, Some(new)).await?;
+        writes.extend(quota::plan(server, row, None, Some(new)).await?);
         if dry_run {
             return match server.store.get(&key).await.map_err(Refusal::from)? {
                 Some(_) => Err(Lost::Race),
@@ -44,7 +45,7 @@ pub async fn create(server: &Server, row: &Row, new: &mut Value, dry_run: bool) 
         match send(server, row, None, new, writes).await? {
             Sent::Done => return Ok(()),
             Sent::Taken(taken) if taken == key => return Err(Lost::Race),
-            Sent::Taken(_) => {} // an address or port that somebody took in between: choose anew
+            Sent::Taken(_) => {} // an address or port that somebody took in between, or what was left of a quota: choose anew
         }
     }
     Err(Refusal::too_many_requests().into())
@@ -58,6 +59,7 @@ pub async fn update(server: &Server, row: &Row, entry: &Entry, old: &Value, new:
             new.clone_from(fresh);
         }
         let mut writes = allocate::plan(server, row, Some(old), Some(new)).await?;
+        writes.extend(quota::plan(server, row, Some(old), Some(new)).await?);
         if dry_run {
             return Ok(());
         }
@@ -79,6 +81,7 @@ pub async fn delete(server: &Server, row: &Row, entry: &Entry, last: &Value, dry
     }
     for _ in 0..limits::CONFLICT_TRIES_MAX {
         let mut writes = allocate::plan(server, row, Some(last), None).await?;
+        writes.extend(quota::plan(server, row, Some(last), None).await?);
         writes.insert(0, Write { key: entry.key.clone(), expect: Expect::At(entry.revision), value: None });
         let mut gone = last.clone();
         match send(server, row, Some(last), &mut gone, writes).await? {

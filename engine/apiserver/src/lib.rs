@@ -10,6 +10,7 @@
 //! Invariant: only `commit`, `bootstrap` and (sealing anew, content as it is) `upkeep` write to the store. Invariant: no stage is skipped for any kind or entrance.
 //! Invariant: an identity given by extension is honoured by the in-process entrance alone.
 //! Invariant: what a Service allocates is written and given back in the commit of the Service.
+//! Invariant: what an object uses of a quota is counted in the commit of the object.
 //! Limits: `limits.rs`, each with its unit.
 //! Failure modes: every refusal is a Status with the stock code, reason and text where upstream has one; a stored object that cannot be
 //! read is left out of lists, named in the log, and a 500 by name; a store that stopped writing is a 503 or 507.
@@ -42,6 +43,7 @@ mod options;
 mod patch;
 mod path;
 mod paths;
+mod quota;
 mod read;
 mod respond;
 mod reviews;

@@ -5,12 +5,10 @@ pub fn without_controller() -> Vec<(String, String)> {
     WITHOUT.iter().map(|(group, kind)| ((*group).to_owned(), (*kind).to_owned())).collect()
 }
 
-const WITHOUT: [(&str, &str); 15] = [
-    ("", "LimitRange"),
+const WITHOUT: [(&str, &str); 13] = [
     ("", "PersistentVolume"),
     ("", "PersistentVolumeClaim"),
     ("", "ReplicationController"),
-    ("", "ResourceQuota"),
     ("apps", "DaemonSet"),
     ("apps", "StatefulSet"),
     ("autoscaling", "HorizontalPodAutoscaler"),

@@ -22,6 +22,7 @@ mod owners;
 mod percent;
 mod podgc;
 mod pods;
+mod quota;
 mod replicaset;
 mod resources;
 mod rootca;
@@ -79,6 +80,7 @@ pub fn start(settings: Settings, clients: impl Fn(&str) -> kube::Client, informe
     nodeipam::start(&context, clients("node-controller"), settings.pod_pools);
     nodelife::start(&context, clients("node-controller"), settings.node_grace);
     podgc::start(&context, clients("pod-garbage-collector"));
+    quota::start(&context, clients("resourcequota-controller"));
     replicaset::start(&context, clients("replicaset-controller"));
     rootca::start(&context, clients("root-ca-cert-publisher"), settings.root_ca_pem);
     serviceaccount::start(&context, clients("service-account-controller"));

@@ -126,3 +126,94 @@ async fn administrators_of_devices_need_a_marked_namespace() {
     api.admin().merge("/api/v1/namespaces/a", labels).await.expect(200);
     api.admin().post(claims, claim).await.expect(201);
 }
+
+const QUOTA: &str = "/api/v1/namespaces/a/resourcequotas/q";
+const MAPS: &str = "/api/v1/namespaces/a/configmaps";
+
+/// A quota with the status that its controller would give it.
+async fn quota(api: &Api, hard: Value, used: Value) {
+    let admin = api.admin();
+    let made = json!({"metadata": {"name": "q"}, "spec": {"hard": hard}});
+    let mut made = admin.post("/api/v1/namespaces/a/resourcequotas", made).await.expect(201);
+    made["status"] = json!({"hard": hard, "used": used});
+    admin.put(&format!("{QUOTA}/status"), made).await.expect(200);
+}
+
+async fn used(api: &Api) -> Value {
+    api.admin().get(QUOTA).await.expect(200)["status"]["used"].clone()
+}
+
+#[tokio::test]
+async fn a_quota_counts_what_is_made_and_what_goes() {
+    let api = Api::start().await;
+    api.namespace("a").await;
+    quota(&api, json!({"configmaps": "1"}), json!({"configmaps": "0"})).await;
+    api.admin().post(MAPS, config_map("one")).await.expect(201);
+    assert_eq!(used(&api).await, json!({"configmaps": "1"}));
+    let two = api.admin().post(MAPS, config_map("two")).await;
+    two.refuses(
+        403,
+        "Forbidden",
+        "configmaps \"two\" is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=1, limited: configmaps=1",
+    );
+    api.admin().delete(&format!("{MAPS}/one")).await.expect(200);
+    assert_eq!(used(&api).await, json!({"configmaps": "0"}));
+    api.admin().post(&format!("{MAPS}?dryRun=All"), config_map("two")).await.expect(201);
+    assert_eq!(used(&api).await, json!({"configmaps": "0"}), "what is tried uses nothing");
+}
+
+#[tokio::test]
+async fn a_quota_is_never_exceeded_however_many_ask_at_once() {
+    let api = Api::start().await;
+    api.namespace("a").await;
+    quota(&api, json!({"configmaps": "3"}), json!({"configmaps": "0"})).await;
+    let made = (0..12).map(|i| {
+        let admin = api.admin();
+        async move { admin.post(MAPS, config_map(&format!("m{i}"))).await.code }
+    });
+    let codes = futures_join(made).await;
+    assert_eq!(codes.iter().filter(|code| **code == 201).count(), 3, "{codes:?}");
+    assert_eq!(used(&api).await, json!({"configmaps": "3"}));
+}
+
+async fn futures_join<F: Future<Output = u16> + Send + 'static>(all: impl Iterator<Item = F>) -> Vec<u16> {
+    let tasks: Vec<_> = all.map(tokio::spawn).collect();
+    let mut codes = Vec::new();
+    for task in tasks {
+        codes.push(task.await.unwrap());
+    }
+    codes
+}
+
+#[tokio::test]
+async fn a_pod_names_what_a_quota_counts_and_gives_it_back_when_it_ends() {
+    let api = Api::start().await;
+    api.namespace("a").await;
+    quota(&api, json!({"pods": "2", "requests.cpu": "1"}), json!({"pods": "0", "requests.cpu": "0"})).await;
+    api.admin().post(PODS, pod("silent")).await.refuses(403, "Forbidden", "failed quota: q: must specify requests.cpu for: c");
+    let mut asks = pod("p");
+    asks["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "600m"}});
+    api.admin().post(PODS, asks.clone()).await.expect(201);
+    assert_eq!(used(&api).await, json!({"pods": "1", "requests.cpu": "600m"}));
+    asks["metadata"]["name"] = "q".into();
+    api.admin().post(PODS, asks).await.refuses(
+        403,
+        "Forbidden",
+        "exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1",
+    );
+    let ended = json!({"status": {"phase": "Succeeded"}});
+    api.admin().merge(&format!("{PODS}/p/status"), ended).await.expect(200);
+    assert_eq!(used(&api).await, json!({"pods": "0", "requests.cpu": "0"}));
+}
+
+#[tokio::test]
+async fn a_quota_without_a_status_counts_nothing_and_one_with_half_of_it_refuses() {
+    let api = Api::start().await;
+    api.namespace("a").await;
+    quota(&api, json!({"configmaps": "1"}), json!({})).await;
+    api.admin().post(MAPS, config_map("m")).await.refuses(403, "Forbidden", "status unknown for quota: q, resources: configmaps");
+    api.admin().delete(QUOTA).await.expect(200);
+    let bare = json!({"metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "0"}}});
+    api.admin().post("/api/v1/namespaces/a/resourcequotas", bare).await.expect(201);
+    api.admin().post(MAPS, config_map("m")).await.expect(201);
+}

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::{
     coordination::v1::Lease,
-    core::v1::{ConfigMap, Namespace, Node, Pod, Secret, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota, Secret, ServiceAccount},
     rbac::v1::ClusterRole,
 };
 use kube::{Api, ResourceExt, api::PostParams};
@@ -55,6 +55,33 @@ async fn a_deleted_namespace_is_emptied_and_goes() {
     assert!(home.all::<Pod>("doomed").await.is_empty());
     home.patch::<ConfigMap>("doomed", "held", json!({"metadata": {"finalizers": null}})).await;
     home.until("end of the namespace", async || namespaces.get_opt("doomed").await.unwrap().is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_counts_what_was_there_and_what_comes() {
+    let home = Home::start().await;
+    namespace(&home, "one").await;
+    let secret = |name: &str| json!({"metadata": {"name": name}, "stringData": {"a": "b"}});
+    home.make::<Secret>("one", secret("before")).await;
+    home.make::<ResourceQuota>("one", json!({"metadata": {"name": "q"}, "spec": {"hard": {"secrets": "2"}}})).await;
+    let used = async || {
+        let status = home.found::<ResourceQuota>("one", "q").await?.status?;
+        Some((status.hard?.get("secrets")?.0.clone(), status.used?.get("secrets")?.0.clone()))
+    };
+    let is = async |hard: &str, wanted: &str| {
+        home.until("count of the quota", async || {
+            let (of, count) = used().await?;
+            (of == hard && count == wanted).then_some(())
+        })
+        .await;
+    };
+    is("2", "1").await;
+    home.make::<Secret>("one", secret("after")).await;
+    is("2", "2").await;
+    home.patch::<ResourceQuota>("one", "q", json!({"spec": {"hard": {"secrets": "5"}}})).await;
+    is("5", "2").await;
+    home.api::<Secret>("one").delete("before", &Default::default()).await.unwrap();
+    is("5", "1").await;
 }
 
 async fn node(home: &Home, name: &str) -> Node {

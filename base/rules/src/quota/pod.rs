@@ -1,0 +1,87 @@
+//! What a pod uses: its containers together, or what it takes to initialise it, and its overhead.
+use irori_api::quantity::Quantity;
+use serde_json::Value;
+
+use super::{Amounts, usage::number};
+use crate::tree::{get, items, map, text};
+
+/// Amounts by the names of quotas. A pod that has ended uses nothing but its place in the store.
+pub fn usage(pod: &Value) -> Amounts {
+    let mut used = Amounts::new();
+    if matches!(text(pod, &["status", "phase"]), "Succeeded" | "Failed") {
+        return used;
+    }
+    used.insert("pods".into(), number(1));
+    for (name, amount) in total(pod, "requests") {
+        let standard = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
+        used.insert(format!("requests.{name}"), amount);
+        if standard {
+            used.insert(name, amount);
+        }
+    }
+    for (name, amount) in total(pod, "limits") {
+        if matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
+            used.insert(format!("limits.{name}"), amount);
+        }
+    }
+    used
+}
+
+/// Source: https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+fn total(pod: &Value, side: &str) -> Amounts {
+    let mut running = Amounts::new();
+    for container in items(pod, &["spec", "containers"]) {
+        add(&mut running, amounts(container, side));
+    }
+    let mut sidecars = Amounts::new();
+    let mut most = Amounts::new();
+    for container in items(pod, &["spec", "initContainers"]) {
+        let own = amounts(container, side);
+        if text(container, &["restartPolicy"]) == "Always" {
+            add(&mut running, own.clone());
+            add(&mut sidecars, own);
+            raise(&mut most, &sidecars);
+        } else {
+            let mut then = sidecars.clone();
+            add(&mut then, own);
+            raise(&mut most, &then);
+        }
+    }
+    raise(&mut running, &most);
+    // What the pod says as a whole counts instead.
+    for (name, amount) in amounts(get(pod, &["spec"]).unwrap_or(&Value::Null), side) {
+        running.insert(name, amount);
+    }
+    for (name, amount) in parsed(map(pod, &["spec", "overhead"])) {
+        if side == "requests" || running.contains_key(&name) {
+            add(&mut running, Amounts::from([(name, amount)]));
+        }
+    }
+    running
+}
+
+fn amounts(of: &Value, side: &str) -> Amounts {
+    parsed(map(of, &["resources", side]))
+}
+
+fn parsed(of: Option<&serde_json::Map<String, Value>>) -> Amounts {
+    of.into_iter()
+        .flatten()
+        .filter_map(|(name, amount)| Some((name.clone(), amount.as_str()?.parse::<Quantity>().ok()?)))
+        .collect()
+}
+
+fn add(to: &mut Amounts, more: Amounts) {
+    for (name, amount) in more {
+        let sum = to.get(&name).and_then(|so_far| amount.checked_add(so_far)).unwrap_or(amount);
+        to.insert(name, sum);
+    }
+}
+
+fn raise(to: &mut Amounts, at_least: &Amounts) {
+    for (name, amount) in at_least {
+        if to.get(name).is_none_or(|so_far| so_far < amount) {
+            to.insert(name.clone(), *amount);
+        }
+    }
+}
