@@ -136,9 +136,19 @@ fn open_backup(file: &std::path::Path) -> Result<Backup, Ended> {
     Ok(Backup::open(opened, &file.display().to_string()).map_err(BadBackup)?)
 }
 
+/// The folder of a store that is there.
+fn folder(data: &DataDir) -> Result<PathBuf, Ended> {
+    let folder = data.store();
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let told = anyhow::anyhow!("no store in `{}`; a home on etcd is asked while it runs", folder.display());
+    Err(Exit::NotRunning.because(told))
+}
+
 /// The store of a home that does not run.
 fn stopped(data: &DataDir) -> Result<Stopped, Ended> {
-    Ok(Stopped::open(&data.store())?)
+    Ok(Stopped::open(&folder(data)?)?)
 }
 
 /// Where the store of a data folder can be asked.

@@ -9,7 +9,7 @@ use irori_runtime::SignedDuration;
 use irori_store::{Checked, Content, OpenError, Stopped};
 use serde::Serialize;
 
-use super::{Home, ask_whole, stopped};
+use super::{Home, ask_whole, folder, stopped};
 use crate::{
     cli::{Done, Exit, Output, Reading},
     commands::table,
@@ -69,7 +69,7 @@ struct FileFound {
 
 pub fn check(reading: &Reading) -> Done {
     let data = DataDir::existing(&reading.data.data_dir).map_err(|error| Exit::NotRunning.because(error))?;
-    let found = findings(Stopped::check(&data.store())?);
+    let found = findings(Stopped::check(&folder(&data)?)?);
     match reading.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&found)?),
         Output::Text => print(&found),
