@@ -147,8 +147,9 @@ fn the_store_of_a_stopped_home_is_checked_counted_dumped_and_backed_up() {
     let checked = json_of(&server.irori(&["store", "check", "-o", "json"]).unwrap());
     assert_eq!(checked["damage"], json!([]));
     assert_eq!(checked["census"]["kinds"]["secrets"]["sealed"], 3);
-    let stats = server.irori(&["store", "stats"]).unwrap();
-    assert!(stats.contains("secrets"), "{stats}");
+    let stats = json_of(&server.irori(&["store", "stats", "-o", "json"]).unwrap());
+    assert!(stats["diskBytes"].as_u64() > stats["census"]["bytes"].as_u64() && stats["segments"] == 1, "{stats}");
+    assert!(server.irori(&["store", "stats"]).unwrap().contains("secrets"));
     let file = folder.path().join("backup");
     server.irori(&["store", "backup", file.to_str().unwrap()]).unwrap();
 

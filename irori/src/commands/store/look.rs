@@ -1,5 +1,5 @@
 //! `irori store check` and `stats`: what a store is like.
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use irori_apiserver::{
     census::{Census, Look},
@@ -136,7 +136,26 @@ fn print(found: &Findings) {
     found.damage.iter().for_each(|said| println!("{said}"));
 }
 
+/// What the store says of itself, and what its files take.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    #[serde(flatten)]
+    report: Report,
+    /// Not known of a home on etcd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_bytes: Option<u64>,
+}
+
+/// Bytes of all files in a folder that is there.
+fn disk_bytes(folder: &Path) -> Option<u64> {
+    let files = std::fs::read_dir(folder).ok()?;
+    Some(files.flatten().filter_map(|file| Some(file.metadata().ok()?.len())).sum())
+}
+
 pub async fn stats(reading: &Reading, offset: SignedDuration) -> Done {
+    let disk_bytes =
+        disk_bytes(&DataDir::existing(&reading.data.data_dir).map_err(|error| Exit::NotRunning.because(error))?.store());
     let report = match Home::find(&reading.data, offset)? {
         Home::Running(client) => {
             let answer = ask_whole(&client, "GET", "", Vec::new()).await?;
@@ -156,18 +175,20 @@ pub async fn stats(reading: &Reading, offset: SignedDuration) -> Done {
             }
         }
     };
+    let stats = Stats { report, disk_bytes };
     match reading.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-        Output::Text => print_report(&report),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&stats)?),
+        Output::Text => print_stats(&stats),
     }
     Ok(())
 }
 
-fn print_report(report: &Report) {
+fn print_stats(Stats { report, disk_bytes }: &Stats) {
     let oldest = report.oldest.map(|oldest| format!(", history from {oldest} on")).unwrap_or_default();
     println!("revision {}{oldest}", report.revision);
     if let (Some(segments), Some(snapshots)) = (report.segments, report.snapshots) {
-        println!("{segments} segments, {snapshots} snapshots");
+        let disk = disk_bytes.map(|bytes| format!(", {} on the disk", size(bytes))).unwrap_or_default();
+        println!("{segments} segments, {snapshots} snapshots{disk}");
     }
     if let Some(live) = &report.live {
         let full = if live.full { "; the disk is full" } else { "" };
