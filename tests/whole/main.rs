@@ -12,6 +12,7 @@ mod disk_full;
 mod etcd;
 mod execs;
 mod garbage;
+mod golden;
 mod killed;
 mod kubectl;
 mod network;

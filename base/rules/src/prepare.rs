@@ -10,6 +10,7 @@ use crate::{
     tree::{get, int, remove, set, set_if_absent, text},
 };
 
+mod disabled;
 mod kinds;
 mod pod;
 mod service;
@@ -101,6 +102,7 @@ pub fn prepare_create(tables: &Tables, row: &Row, object: &mut Value, birth: &Bi
     if strategy.status {
         remove(object, &["status"]);
     }
+    disabled::drop_disabled(&row.gvk.group, &row.gvk.kind, object);
     (strategy.create)(object, birth);
     canonical(&tables.schemas, &row.of, object);
 }
@@ -119,6 +121,7 @@ pub fn prepare_update(tables: &Tables, row: &Row, new: &mut Value, old: &Value, 
         Part::Status => keep_content(new, old),
         Part::Sub(_) => {}
     }
+    disabled::drop_disabled(&row.gvk.group, &row.gvk.kind, new);
     (strategy.update)(new, old, part, now);
     canonical(&tables.schemas, &row.of, new);
     if strategy.generation && part != Part::Status && content_changed(new, old) {

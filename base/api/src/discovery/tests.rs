@@ -51,7 +51,7 @@ fn assert_covers(ours: &Value, wanted: &Value, at: &str) {
 
 #[test]
 fn discovery_tells_what_a_stock_server_tells() {
-    let file = std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/discovery.jsonl.gz")).unwrap();
+    let file = std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/discovery.jsonl.gz")).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
     let tables = Tables::builtin();

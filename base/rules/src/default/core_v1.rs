@@ -116,10 +116,6 @@ fn service(o: &mut Map<String, Value>) {
     }
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer" | "ClusterIP") {
         or_pointer(spec, "internalTrafficPolicy", "Cluster");
-    } else if kind == "ExternalName"
-        && matches!(spec.get("internalTrafficPolicy").and_then(Value::as_str), Some("Cluster" | "Local"))
-    {
-        spec.remove("internalTrafficPolicy");
     }
     if kind == "LoadBalancer" {
         or_pointer(spec, "allocateLoadBalancerNodePorts", true);

@@ -23,10 +23,7 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
             or_pointer(o, "reclaimPolicy", "Delete");
             or_pointer(o, "volumeBindingMode", "Immediate");
         }
-        "api.discovery.v1.Endpoint" => drop(o.remove("deprecatedTopology")),
         "api.storage.v1.CSIDriverSpec" => {
-            // Off in a stock server.
-            o.remove("preventPodSchedulingIfMissing");
             or_pointer(o, "attachRequired", true);
             or_pointer(o, "podInfoOnMount", false);
             or_pointer(o, "storageCapacity", false);

@@ -14,8 +14,6 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
             or_nonzero(o, "successThreshold", 1);
             or_nonzero(o, "failureThreshold", 3);
         }
-        // Stop signals of containers are off in a stock server.
-        "Lifecycle" => drop(o.remove("stopSignal")),
         "HTTPGetAction" => {
             or(o, "path", "/");
             or(o, "scheme", "HTTP");

@@ -9,8 +9,6 @@ pub fn by_code(name: &str, o: &mut Map<String, Value>) {
         "api.apps.v1.DaemonSetSpec" => daemon_set(o),
         "api.apps.v1.StatefulSetSpec" => stateful_set(o),
         "api.apps.v1.StatefulSet" => claim_templates(o),
-        // Off in a stock server.
-        "api.apps.v1.RollingUpdateStatefulSetStrategy" => drop(o.remove("maxUnavailable")),
         "api.apps.v1.ReplicaSetSpec" => or_pointer(o, "replicas", 1),
         "api.batch.v1.Job" => job(o),
         "api.batch.v1.PodFailurePolicyOnPodConditionsPattern" => or(o, "status", "True"),

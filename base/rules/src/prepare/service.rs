@@ -10,6 +10,15 @@ pub fn create(object: &mut Value, _: &super::Birth) {
     if !ip.is_empty() && items(object, &["spec", "clusterIPs"]).is_empty() {
         set(object, &["spec", "clusterIPs"], vec![Value::from(ip)]);
     }
+    no_policy_within_for_names(object);
+}
+
+/// A Service that is only a name has no policy for traffic within the cluster.
+fn no_policy_within_for_names(object: &mut Value) {
+    let policy = ["spec", "internalTrafficPolicy"];
+    if text(object, &["spec", "type"]) == "ExternalName" && matches!(text(object, &policy), "Cluster" | "Local") {
+        remove(object, &policy);
+    }
 }
 
 /// A client that knows only the old field changes both with it.
@@ -38,6 +47,7 @@ pub fn update(new: &mut Value, old: &Value, part: Part<'_>, _now: &str) {
     carry_allocated(new, old);
     follow_cluster_ip(new, old);
     drop_what_the_type_lacks(new, old);
+    no_policy_within_for_names(new);
 }
 
 fn has_cluster_ip(service: &Value) -> bool {

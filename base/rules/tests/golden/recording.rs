@@ -17,7 +17,7 @@ pub struct Step {
 }
 
 pub fn steps(group: &str) -> Vec<Step> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{group}.jsonl.gz"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/golden/{group}.jsonl.gz"));
     let mut text = String::new();
     flate2::read::GzDecoder::new(std::fs::File::open(file).unwrap()).read_to_string(&mut text).unwrap();
     let mut out = Vec::new();

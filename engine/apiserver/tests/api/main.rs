@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used)]
 mod access;
 mod admission;
+mod applying;
 mod deleting;
+mod forms;
 mod harness;
 mod hostile;
 mod intruders;
+mod limits;
 mod listing;
 mod nodes;
 mod objects;
