@@ -17,6 +17,7 @@ mod killed;
 mod kubectl;
 mod network;
 mod pods;
+mod protobuf;
 mod sealed;
 mod server;
 mod stall;

@@ -29,7 +29,7 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
     }
     setup::ensure(&TO_RUN)?;
     setup::ensure(&TO_TEST)?;
-    let (kubectl, etcd) = (setup::kubectl(root)?, setup::etcd(root)?);
+    let (kubectl, etcd, python) = (setup::kubectl(root)?, setup::etcd(root)?, setup::python(root)?);
     let nextest = setup::cargo_tool(root, "cargo-nextest", NEXTEST_VERSION)?;
     // Whole-binary tests start the binary itself.
     setup::run(cargo(root).args(["build", "--package", "irori"]))?;
@@ -39,7 +39,7 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
         tests.arg("--workspace");
     }
     tests.args(rest).env("IRORI_TEST_BINARY", root.join("target/debug/irori"));
-    tests.env("IRORI_TEST_KUBECTL", kubectl).env("IRORI_TEST_ETCD", etcd);
+    tests.env("IRORI_TEST_KUBECTL", kubectl).env("IRORI_TEST_ETCD", etcd).env("IRORI_TEST_PYTHON", python);
     setup::run(&mut tests)
 }
 

@@ -118,6 +118,34 @@ pub fn etcd(root: &Path) -> Result<PathBuf> {
     from_debian_13(root, "etcd-server", "etcd")
 }
 
+/// The protobuf runtime of Python that is a second implementation to ours.
+const PROTOBUF: &str = "protobuf==7.36.2";
+
+/// A Python of its own in `target/tools`, with the protobuf runtime from PyPI.
+pub fn python(root: &Path) -> Result<PathBuf> {
+    let folder = root.join("target/tools/python");
+    let python = folder.join("bin/python3");
+    let works = |python: &Path| {
+        let tried = Command::new(python).args(["-c", "import google.protobuf"]).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    };
+    if works(&python) {
+        return Ok(python);
+    }
+    println!("making a Python with {PROTOBUF}");
+    let has_venv = Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status()?.success();
+    if !has_venv {
+        apt(&["update", "-q"])?;
+        apt(&["install", "-q", "-y", "--no-install-recommends", "python3-venv"])?;
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", PROTOBUF]))?;
+    if !works(&python) {
+        bail!("`{}` does not find its protobuf runtime", python.display());
+    }
+    Ok(python)
+}
+
 /// A program of Debian 13 in `target/tools`, from a package source of its own that leaves the system's sources alone.
 fn from_debian_13(root: &Path, package: &str, program: &str) -> Result<PathBuf> {
     let tools = root.join("target/tools");

@@ -139,6 +139,16 @@ impl Api {
         self.address = None;
     }
 
+    /// Where it answers: `https://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address.expect("answering"))
+    }
+
+    /// The administrator's token.
+    pub fn token(&self) -> &'static str {
+        TOKEN
+    }
+
     /// The API as its administrator.
     pub fn door(&self) -> Door {
         self.door_as(Some(TOKEN), None)

@@ -39,6 +39,12 @@ pub fn kubectl() -> PathBuf {
     std::env::var_os("IRORI_TEST_KUBECTL").map_or_else(fetched, PathBuf::from)
 }
 
+/// A Python with the protobuf runtime: what `cargo xtask test` made.
+pub fn python() -> PathBuf {
+    let made = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/python/bin/python3");
+    std::env::var_os("IRORI_TEST_PYTHON").map_or_else(made, PathBuf::from)
+}
+
 /// Looks until `look` finds something; panics with what it last saw when `limit` is over.
 pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + limit;
