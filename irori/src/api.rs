@@ -29,8 +29,8 @@ pub struct Api {
     /// `system:openshift:public-info-viewer`. The recorded exchanges of the tests were taken with that build.
     #[arg(long)]
     pub upstream: bool,
-    /// Refuses webhooks, admission policies, custom resource definitions and API services. They are stored otherwise, and nothing
-    /// acts on them yet.
+    /// Refuses webhooks, admission policies, custom resource definitions, API services, ephemeral containers and resizes of pods. They
+    /// are stored otherwise, and nothing acts on them yet.
     #[arg(long)]
     pub refuse_unenforced: bool,
     #[command(flatten)]

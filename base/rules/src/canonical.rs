@@ -11,21 +11,34 @@ use crate::decode::DEPTH_MAX;
 
 /// Brings a tree of a built-in type into canonical form. Safe to repeat.
 pub fn canonical(schemas: &Schemas, of: &TypeRef, value: &mut Value) {
-    walk(schemas, of, value, 0);
+    walk(schemas, of, value, EmptyLists::Null, 0);
 }
 
-fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, depth: usize) {
+/// The same for what a client has given and nobody has stored yet: an empty list where one is required is still told from none, as
+/// field management does.
+pub fn canonical_as_given(schemas: &Schemas, of: &TypeRef, value: &mut Value) {
+    walk(schemas, of, value, EmptyLists::Kept, 0);
+}
+
+/// What becomes of an empty list that is always written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EmptyLists {
+    Null,
+    Kept,
+}
+
+fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, empty: EmptyLists, depth: usize) {
     let Some(of) = schemas.resolve(of) else { return };
     if depth >= DEPTH_MAX {
         return;
     }
     match (&of.shape, value) {
-        (Shape::Object(_), Value::Object(fields)) => object(schemas, of, fields, depth),
+        (Shape::Object(_), Value::Object(fields)) => object(schemas, of, fields, empty, depth),
         (Shape::Map { values }, Value::Object(entries)) if is_composite(schemas, values) => {
-            entries.values_mut().for_each(|entry| walk(schemas, values, entry, depth + 1));
+            entries.values_mut().for_each(|entry| walk(schemas, values, entry, empty, depth + 1));
         }
         (Shape::List(list), Value::Array(items)) if is_composite(schemas, &list.items) => {
-            items.iter_mut().for_each(|item| walk(schemas, &list.items, item, depth + 1));
+            items.iter_mut().for_each(|item| walk(schemas, &list.items, item, empty, depth + 1));
         }
         _ => {}
     }
@@ -35,7 +48,7 @@ fn is_composite(schemas: &Schemas, of: &TypeRef) -> bool {
     matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_)))
 }
 
-fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: usize) {
+fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: EmptyLists, depth: usize) {
     let Shape::Object(shape) = &of.shape else { return };
     let builtin = of.name.starts_with("io.k8s.");
     let short = of.name.rsplit('.').next().unwrap_or("");
@@ -44,7 +57,7 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
             Some(Value::Null) | None if !builtin => {}
             Some(Value::Null) | None => match absent(schemas, of, short, name, field) {
                 Some(mut zero) => {
-                    walk(schemas, &field.of, &mut zero, depth + 1);
+                    walk(schemas, &field.of, &mut zero, empty, depth + 1);
                     fields.insert(name.clone(), zero);
                 }
                 None => {
@@ -52,10 +65,12 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
                 }
             },
             Some(Value::Array(items)) if builtin && items.is_empty() && null_when_empty(&of.name, short, name, field) => {
-                fields.insert(name.clone(), Value::Null);
+                if empty == EmptyLists::Null {
+                    fields.insert(name.clone(), Value::Null);
+                }
             }
             Some(value) => {
-                walk(schemas, &field.of, value, depth + 1);
+                walk(schemas, &field.of, value, empty, depth + 1);
                 if builtin && !always_written(short, name, field) && dropped(schemas, field, value) {
                     fields.remove(name);
                 }

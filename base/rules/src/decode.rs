@@ -1,14 +1,14 @@
 //! From parsed JSON to the canonical tree of a kind.
 //!
 //! Types are checked as a stock server checks them (so are its error texts), what the schema does not name is dropped and
-//! told, times, bytes and quantities are normalised, and the result is what the server would write again: see `canonical`.
+//! told, times, bytes and quantities are normalised, and the result is what the server would write again (but for empty lists): see `canonical`.
 use irori_api::{
     row::{Row, Tables},
     schema::{IntegerBits, Schemas, Shape, StringFormat, Type, TypeRef},
 };
 use serde_json::{Map, Number, Value};
 
-use crate::{canonical::canonical, scalar};
+use crate::{canonical::canonical_as_given, scalar};
 
 mod gotype;
 pub use gotype::json_kind;
@@ -102,7 +102,7 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
         return Err(DecodeError::handled(&said_kind, version_of(&said_version), kind, &why));
     }
     let unknown = walk.unknown;
-    canonical(&tables.schemas, of, &mut object);
+    canonical_as_given(&tables.schemas, of, &mut object);
     if let Some(o) = object.as_object_mut() {
         o.insert("apiVersion".into(), said_version.into());
         o.insert("kind".into(), said_kind.into());

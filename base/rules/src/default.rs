@@ -8,7 +8,7 @@ use irori_api::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{canonical::canonical, decode::DEPTH_MAX};
+use crate::{canonical::canonical_as_given, decode::DEPTH_MAX};
 
 mod core_v1;
 mod extras;
@@ -25,7 +25,7 @@ pub fn default_object(tables: &Tables, row: &Row, object: &mut Value) {
 /// The same for a type without a row of its own.
 pub fn default_type(tables: &Tables, of: &TypeRef, object: &mut Value) {
     walk(&tables.schemas, of, object, 0);
-    canonical(&tables.schemas, of, object);
+    canonical_as_given(&tables.schemas, of, object);
 }
 
 fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, depth: usize) {

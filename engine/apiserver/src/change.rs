@@ -78,7 +78,7 @@ async fn create_object(
         if !dry_run {
             refuse_kind(server, row)?;
         }
-        warn_without_controller(server, call, &row.gvk.group, &row.gvk.kind);
+        warn_without_controller(server, call, row);
         match commit::create(server, &stored_row, &mut new, dry_run).await {
             Ok(()) => return Ok(new),
             Err(Lost::Race) if attempt < tries => {}
@@ -369,9 +369,10 @@ fn refuse_kind(server: &Server, row: &Row) -> Answered<()> {
     }
 }
 
-/// Says so where nothing acts on a kind, or on a subresource (`pods/resize`), of a group here.
-pub fn warn_without_controller(server: &Server, call: &mut Call, group: &str, what: &str) {
-    if server.settings.without_controller.iter().any(|(g, kind)| g == group && kind == what) {
-        call.warn(format!("{what} is stored, but this server has no controller for it yet: nothing will act on it"));
+/// Says so where nothing acts on a kind here.
+fn warn_without_controller(server: &Server, call: &mut Call, row: &Row) {
+    let (group, kind) = (&row.gvk.group, &row.gvk.kind);
+    if server.settings.without_controller.iter().any(|(g, k)| g == group && k == kind) {
+        call.warn(format!("{kind} is stored, but this server has no controller for it yet: nothing will act on it"));
     }
 }

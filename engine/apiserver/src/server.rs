@@ -49,8 +49,8 @@ pub struct Settings {
     pub admin_token: Option<String>,
     /// Kinds (`batch/v1/Job` as `batch/Job`) whose controller does not run here: creating one is answered with this Warning.
     pub without_controller: Vec<(String, String)>,
-    /// Webhooks, admission policies, custom resource definitions and API services are stored, though nothing acts on them; else they
-    /// are refused with 501.
+    /// Webhooks, admission policies, custom resource definitions, API services, ephemeral containers and resizes of pods are stored,
+    /// though nothing acts on them; else they are refused with 501.
     pub store_unenforced: bool,
     /// What OpenShift's build of kube-apiserver adds to upstream's: its service CA in token volumes, and a role that lets anybody read
     /// `/.well-known`. The recorded exchanges were taken with such a build.

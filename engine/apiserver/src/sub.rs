@@ -33,14 +33,14 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place
     if !sub.verbs.iter().any(|v| v == verb) {
         return Err(path::not_supported());
     }
-    if matches!(verb, "update" | "patch") {
-        change::warn_without_controller(server, call, &row.gvk.group, &format!("{}/{name}", row.gvr.resource));
-    }
     match (row.gvr.resource.as_str(), name.as_str(), verb) {
         ("pods", "log", _) => to_node::log(server, call, row, place).await,
         ("pods", "exec", _) => to_node::exec(server, call, row, place).await,
         ("pods", "attach" | "portforward" | "proxy", _) | ("services" | "nodes", "proxy", _) => {
             Err(Refusal::not_implemented(&format!("{}/{name}", row.gvr.resource)))
+        }
+        ("pods", "ephemeralcontainers" | "resize", "update" | "patch") if !server.settings.store_unenforced => {
+            Err(Refusal::not_implemented(&format!("pods/{name}")))
         }
         ("pods", "binding", _) => binding::create(server, call, row).await,
         ("pods", "eviction", _) => eviction::create(server, call, row).await,

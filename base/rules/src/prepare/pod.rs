@@ -39,8 +39,9 @@ pub fn update(new: &mut Value, old: &Value, part: Part<'_>, _now: &str) {
             let containers = get(new, &["spec", "ephemeralContainers"]).cloned();
             keep(new, old, "spec");
             keep(new, old, "status");
-            if let Some(containers) = containers {
-                set(new, &["spec", "ephemeralContainers"], containers);
+            match containers {
+                Some(containers) => set(new, &["spec", "ephemeralContainers"], containers),
+                None => drop(remove(new, &["spec", "ephemeralContainers"])),
             }
         }
         Part::Sub("resize") => resize(new, old),

@@ -1,5 +1,5 @@
 //! create, get, update, patch: what is kept, what is refused.
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::*;
 
@@ -201,9 +201,58 @@ async fn what_is_not_built_yet_is_refused_plainly() {
     admin.post(hooks, crd).await.refuses(501, "NotImplemented", "ValidatingWebhookConfiguration");
     api.namespace("n").await;
     admin.post("/api/v1/namespaces/n/pods", pod("p")).await.expect(201);
+    for sub in ["ephemeralcontainers", "resize"] {
+        admin.merge(&format!("/api/v1/namespaces/n/pods/p/{sub}"), json!({})).await.refuses(501, "NotImplemented", sub);
+    }
     for sub in ["attach", "portforward"] {
         admin.get(&format!("/api/v1/namespaces/n/pods/p/{sub}")).await.refuses(501, "NotImplemented", sub);
     }
+}
+
+/// Kubernetes pages "Ephemeral Containers" and "Resize CPU and Memory Resources assigned to Containers".
+#[tokio::test]
+async fn ephemeral_containers_are_added_and_resources_changed_by_their_own_doors() {
+    let api = Api::with(|settings| settings.store_unenforced = true).await;
+    let admin = api.admin();
+    api.namespace("n").await;
+    let mut body = pod("p");
+    body["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "100m", "memory": "32Mi"}});
+    admin.post("/api/v1/namespaces/n/pods", body).await.expect(201);
+    let at = "/api/v1/namespaces/n/pods/p";
+    let strategic = [("content-type", "application/strategic-merge-patch+json")];
+    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "i"}], "hostname": "other"}});
+    let added = admin.raw("PATCH", &format!("{at}/ephemeralcontainers"), &strategic, debugger.to_string()).await.expect(200);
+    assert_eq!(added["spec"]["ephemeralContainers"][0]["terminationMessagePath"], "/dev/termination-log");
+    assert_eq!(added["spec"]["hostname"], Value::Null, "the door changes nothing else");
+    let removed = json!({"spec": {"ephemeralContainers": [{"name": "d", "$patch": "delete"}]}});
+    let refused = admin.raw("PATCH", &format!("{at}/ephemeralcontainers"), &strategic, removed.to_string()).await;
+    refused.refuses(422, "Invalid", "may not be removed");
+
+    let resize = |resources: Value| json!({"spec": {"containers": [{"name": "c", "resources": resources}]}}).to_string();
+    let path = format!("{at}/resize");
+    let more = resize(json!({"requests": {"cpu": "200m"}}));
+    let grown = admin.raw("PATCH", &path, &strategic, more.clone()).await.expect(200);
+    assert_eq!(grown["spec"]["containers"][0]["resources"]["requests"], json!({"cpu": "200m", "memory": "32Mi"}));
+    admin.raw("PATCH", at, &strategic, resize(json!({"requests": {"cpu": "300m"}}))).await.refuses(
+        422,
+        "Invalid",
+        "may not change",
+    );
+    let limits = resize(json!({"limits": {"cpu": "200m", "memory": "32Mi"}}));
+    admin.raw("PATCH", &path, &strategic, limits).await.refuses(422, "Invalid", "Pod QOS Class may not change");
+    let disk = resize(json!({"requests": {"ephemeral-storage": "1Gi"}}));
+    admin.raw("PATCH", &path, &strategic, disk).await.refuses(422, "Invalid", "only cpu and memory resources are mutable");
+    let less = resize(json!({"requests": {"memory": null}}));
+    admin.raw("PATCH", &path, &strategic, less).await.refuses(422, "Invalid", "resource requests cannot be removed");
+    // On a node whose containers do not say what they have, nothing can be resized.
+    let running = json!({"status": {"containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+        "state": {"running": {"startedAt": "2026-11-21T10:00:00Z"}}}]}});
+    admin.merge(&format!("{at}/status"), running).await.expect(200);
+    admin.raw("PATCH", &path, &strategic, more.replace("200m", "250m")).await.refuses(
+        422,
+        "Invalid",
+        "without support for resize",
+    );
 }
 
 #[tokio::test]
