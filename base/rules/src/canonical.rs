@@ -52,6 +52,7 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: 
     let Shape::Object(shape) = &of.shape else { return };
     let builtin = of.name.starts_with("io.k8s.");
     let short = of.name.rsplit('.').next().unwrap_or("");
+    let said = if short == "CustomResourceDefinitionVersion" { said_empty(fields) } else { Vec::new() };
     for (name, field) in &shape.fields {
         match fields.get_mut(name) {
             Some(Value::Null) | None if !builtin => {}
@@ -77,6 +78,27 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: 
             }
         }
     }
+    if let Some(root) = fields.get_mut("schema").and_then(|of| of.get_mut("openAPIV3Schema")).and_then(Value::as_object_mut) {
+        root.extend(said);
+    }
+}
+
+/// Lists and maps that stand empty at the root of a schema beside a status. A stock server refuses those it would refuse filled, so
+/// they have to be seen when the definition is held to its rules; nothing that is stored has them.
+fn said_empty(version: &Map<String, Value>) -> Vec<(String, Value)> {
+    const REFUSED: &[&str] =
+        &["allOf", "anyOf", "definitions", "dependencies", "enum", "oneOf", "patternProperties", "x-kubernetes-list-map-keys"];
+    let empty = |value: &Value| match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    if !version.get("subresources").is_some_and(|of| of["status"].is_object()) {
+        return Vec::new();
+    }
+    let root = version.get("schema").and_then(|of| of["openAPIV3Schema"].as_object());
+    let refused = root.into_iter().flatten().filter(|(name, value)| REFUSED.contains(&name.as_str()) && empty(value));
+    refused.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// What is written for a field that nobody set; `None` for nothing.

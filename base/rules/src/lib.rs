@@ -11,8 +11,8 @@
 //! defaulting and the canonical form are each safe to repeat.
 //! Limits: 512 levels of nesting; 100 unknown fields are told; a JSON patch has at most 10,000 operations, and its copies make
 //! at most 3 MiB.
-//! Not here yet: types and costs of CEL expressions (their syntax and variables are looked at), the rules of custom resource
-//! definitions.
+//! Not here yet: types and costs of CEL expressions (their syntax and variables are looked at), and with them whether defaults of
+//! custom resources satisfy their rules.
 //! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, an `ErrorList` is a 422 Invalid.
 pub mod canonical;
 pub mod convert;

@@ -17,6 +17,7 @@ mod check;
 mod classes;
 mod container;
 mod core_v1;
+mod definition;
 mod devices;
 mod extension;
 mod flow;
@@ -29,6 +30,7 @@ mod pod;
 mod policies;
 mod resize;
 mod scaling;
+mod schema;
 mod selector;
 mod service;
 mod slices;
@@ -37,6 +39,8 @@ mod storage;
 mod tests;
 mod volume;
 mod workloads;
+
+pub(crate) use definition::unknown_formats;
 
 /// What is wrong with a new object in the form that is stored; empty if nothing. `asked`: the version of the request.
 pub fn validate_create(row: &Row, asked: &Row, object: &Value) -> ErrorList {
@@ -54,13 +58,19 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     let mut errors = ErrorList::default();
     meta::change(row, new, old, &mut errors);
     match part {
+        Part::Status if is_definition(row) => definition::status(new, &mut errors),
         Part::Status => {}
+        _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
             content(row, asked, new, false, &mut errors);
             immutable::change(asked, new, old, part, &mut errors);
         }
     }
     errors
+}
+
+fn is_definition(row: &Row) -> bool {
+    (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("apiextensions.k8s.io", "CustomResourceDefinition")
 }
 
 /// What is wrong with a Scale; empty if nothing.
@@ -90,6 +100,7 @@ fn content(row: &Row, asked: &Row, object: &Value, fresh: bool, errors: &mut Err
             hooks::content(kind, object, errors);
         }
         ("admissionregistration.k8s.io", _) => policies::content(kind, object, errors),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::create(object, errors),
         ("apiregistration.k8s.io", _) => extension::content(object, errors),
         ("resource.k8s.io", _) => devices::content(kind, object, errors),
         _ => {}

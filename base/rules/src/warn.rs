@@ -2,10 +2,13 @@
 //!
 //! Source: the API reference's deprecations, https://kubernetes.io/docs/reference/using-api/deprecation-guide/, and the descriptions of
 //! the fields. Asked only of objects that are valid.
-use irori_api::{field::FieldPath, names, row::Row};
+use irori_api::{field::FieldPath, names, row::Row, status::quoted};
 use serde_json::Value;
 
-use crate::tree::{get, int, items, text};
+use crate::{
+    tree::{get, int, items, text},
+    validate::unknown_formats,
+};
 
 mod address;
 mod kinds;
@@ -43,6 +46,11 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
                         .into(),
                 );
             }
+        }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            let before = old.map(unknown_formats).unwrap_or_default();
+            let formats = unknown_formats(new).into_iter().filter(|format| !before.contains(format));
+            told.extend(formats.map(|format| format!("unrecognized format {}", quoted(format))));
         }
         ("", "PodTemplate") => template(new, old, &["template"], &mut told),
         (group, kind) => kinds::content(group, kind, new, &mut told),

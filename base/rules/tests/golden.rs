@@ -6,6 +6,8 @@
 mod change;
 #[path = "golden/create.rs"]
 mod create;
+#[path = "golden/definitions.rs"]
+mod definitions;
 #[path = "golden/managed.rs"]
 mod managed;
 #[path = "golden/recording.rs"]

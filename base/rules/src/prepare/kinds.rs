@@ -150,12 +150,16 @@ pub fn update_job(_: &mut Value, _: &Value, _: Part<'_>, _: &str) {}
 pub fn keep_generation(_: &mut Value, _: &Value, _: Part<'_>, _: &str) {}
 
 pub fn create_definition(object: &mut Value, _: &Birth) {
-    let stored: Vec<Value> = items(object, &["spec", "versions"])
-        .iter()
-        .filter(|v| flag(v, &["storage"]))
-        .filter_map(|v| get(v, &["name"]).cloned())
-        .collect();
+    let stored: Vec<Value> = stored_version(object).into_iter().collect();
     set(object, &["status"], json!({"acceptedNames": {"kind": "", "plural": ""}, "storedVersions": stored}));
+}
+
+/// The version that objects are stored in: the first that says so.
+fn stored_version(object: &Value) -> Option<Value> {
+    items(object, &["spec", "versions"])
+        .iter()
+        .find(|version| flag(version, &["storage"]))
+        .and_then(|version| get(version, &["name"]).cloned())
 }
 
 pub fn update_definition(new: &mut Value, old: &Value, part: Part<'_>, _: &str) {
@@ -173,16 +177,9 @@ pub fn update_definition(new: &mut Value, old: &Value, part: Part<'_>, _: &str) 
         return;
     }
     // A version that becomes the stored one is remembered as one that objects may be stored in.
-    let stored: Vec<Value> = items(new, &["spec", "versions"])
-        .iter()
-        .filter(|v| flag(v, &["storage"]))
-        .filter_map(|v| get(v, &["name"]).cloned())
-        .collect();
     let mut known = items(new, &["status", "storedVersions"]).to_vec();
-    for version in stored {
-        if !known.contains(&version) {
-            known.push(version);
-        }
+    if let Some(version) = stored_version(new).filter(|version| !known.contains(version)) {
+        known.push(version);
     }
     set(new, &["status", "storedVersions"], known);
 }

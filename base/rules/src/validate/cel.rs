@@ -2,13 +2,19 @@
 //!
 //! What it is not: it knows no types and no functions, and evaluates nothing; what it lets pass may still be wrong.
 //! Source: https://github.com/google/cel-spec, "Syntax"; variables by https://kubernetes.io/docs/reference/using-api/cel/.
-//! Limits: 250 levels of nesting.
+//! Limits: 250 levels of nesting; 100,000 characters; 100 unknown names are told.
 mod tokens;
 
 use tokens::{Kind, Token};
 
 /// Levels of an expression; those of the reference parser.
 const DEPTH_MAX: usize = 250;
+
+/// Characters of an expression; those of the reference parser.
+const CHARS_MAX: usize = 100_000;
+
+/// Unknown names that are told of one expression.
+const STRANGERS_MAX: usize = 100;
 
 /// What every expression may name besides its variables: types and the homes of functions.
 const KNOWN: &[&str] = &[
@@ -67,6 +73,13 @@ const PRIMARY: &str =
 
 /// Why an expression over these variables does not compile, in stock words; `None` where nothing speaks against it.
 pub fn fault(expression: &str, variables: &[&str]) -> Option<String> {
+    if expression.len() > CHARS_MAX {
+        let chars = expression.chars().count();
+        if chars > CHARS_MAX {
+            let why = format!("expression code point size exceeds limit: size: {chars}, limit {CHARS_MAX}");
+            return Some(format!("compilation failed: ERROR: <input>:-1:0: {why}"));
+        }
+    }
     let said = |at: usize, why: &str| located(expression, at, why);
     let faults = match tokens::read(expression) {
         Err(bad) => vec![said(bad.at, &format!("Syntax error: token recognition error at: '{}'", bad.text))],
@@ -77,12 +90,20 @@ pub fn fault(expression: &str, variables: &[&str]) -> Option<String> {
                 Ok(()) => parser
                     .strangers
                     .iter()
+                    .take(STRANGERS_MAX)
                     .map(|name| said(name.at, &format!("undeclared reference to '{}' (in container '')", name.text)))
                     .collect(),
             }
         }
     };
     (!faults.is_empty()).then(|| format!("compilation failed: {}", faults.join("\n")))
+}
+
+/// Whether an expression that can be read names this variable.
+pub fn mentions(expression: &str, variable: &str) -> bool {
+    let tokens = tokens::read(expression).unwrap_or_default();
+    let named = |i: usize| tokens[i].kind == Kind::Name && tokens[i].text == variable;
+    (0..tokens.len()).any(|i| named(i) && (i == 0 || tokens[i - 1].text != "."))
 }
 
 /// An error with the place that it is about, and the line with a mark below the place.
@@ -359,7 +380,8 @@ mod tests {
     fn nesting_has_an_end() {
         let nested = |n: usize| format!("{}a{}", "(".repeat(n), ")".repeat(n));
         assert_eq!(fault(&nested(DEPTH_MAX - 1), &["a"]), None);
-        assert!(fault(&nested(100_000), &["a"]).unwrap().contains("recursion limit exceeded: 250"));
-        assert_eq!(fault(&format!("{}a", "!".repeat(100_000)), &["a"]), None);
+        assert!(fault(&nested(40_000), &["a"]).unwrap().contains("recursion limit exceeded: 250"));
+        assert!(fault(&nested(100_000), &["a"]).unwrap().contains("size exceeds limit: size: 200001, limit 100000"));
+        assert_eq!(fault(&format!("{}a", "!".repeat(99_000)), &["a"]), None);
     }
 }

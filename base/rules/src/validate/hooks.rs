@@ -166,7 +166,7 @@ fn url(url: &str, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-fn is_scheme(scheme: &str) -> bool {
+pub fn is_scheme(scheme: &str) -> bool {
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }

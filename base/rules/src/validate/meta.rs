@@ -17,6 +17,9 @@ fn name_faults(row: &Row, object: &Value, name: &str) -> Vec<String> {
     if row.gvk.group == "apiregistration.k8s.io" {
         return super::extension::name_faults(object, name);
     }
+    if row.gvk.group == "apiextensions.k8s.io" {
+        return super::definition::name_faults(object, name);
+    }
     name_rule(row)(name)
 }
 
@@ -29,15 +32,9 @@ fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
         ("", "Service") => names::dns_1035_label,
         ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "policy", _) => names::path_segment,
         ("networking.k8s.io", "IPAddress") => ip_name,
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => any_name,
         ("storage.k8s.io", "CSIDriver") => names::dns_subdomain,
         _ => names::dns_subdomain,
     }
-}
-
-/// Names that the rules of the kind itself judge.
-fn any_name(_: &str) -> Vec<String> {
-    Vec::new()
 }
 
 fn ip_name(name: &str) -> Vec<String> {
