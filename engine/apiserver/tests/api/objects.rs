@@ -191,14 +191,20 @@ async fn two_versions_of_a_kind_are_one_object() {
 async fn what_is_not_built_yet_is_refused_plainly() {
     let api = Api::start().await;
     let admin = api.admin();
-    let crd = json!({"metadata": {"name": "a.b"}});
-    admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.clone()).await.refuses(
+    let definition = json!({"metadata": {"name": "lamps.a.example"}, "spec": {
+        "group": "a.example",
+        "names": {"plural": "lamps", "kind": "Lamp"},
+        "scope": "Cluster",
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+    }});
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    admin.post(definitions, definition).await.refuses(501, "NotImplemented", "CustomResourceDefinition");
+    let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    admin.post(hooks, json!({"metadata": {"name": "a.b"}})).await.refuses(
         501,
         "NotImplemented",
-        "CustomResourceDefinition",
+        "ValidatingWebhookConfiguration",
     );
-    let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
-    admin.post(hooks, crd).await.refuses(501, "NotImplemented", "ValidatingWebhookConfiguration");
     api.namespace("n").await;
     admin.post("/api/v1/namespaces/n/pods", pod("p")).await.expect(201);
     for sub in ["ephemeralcontainers", "resize"] {
