@@ -34,6 +34,7 @@ mod schema;
 mod selector;
 mod service;
 mod slices;
+mod status;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -59,7 +60,7 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     meta::change(row, new, old, &mut errors);
     match part {
         Part::Status if is_definition(row) => definition::status(new, &mut errors),
-        Part::Status => {}
+        Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
             content(row, asked, new, false, &mut errors);

@@ -117,7 +117,7 @@ fn request(object: &Value, errors: &mut ErrorList) {
     let bytes = STANDARD.decode(text(object, &["spec", "request"])).unwrap_or_default();
     let pem = String::from_utf8_lossy(&bytes);
     if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") || !pem.contains("-----END CERTIFICATE REQUEST-----") {
-        let shown = text(object, &["spec", "request"]);
+        let shown = get(object, &["spec", "request"]).filter(|given| *given != "").cloned().unwrap_or(Value::Null);
         errors.invalid(at.child("request"), shown, "PEM block type must be CERTIFICATE REQUEST");
     }
     let usages = items(object, &["spec", "usages"]);

@@ -184,14 +184,14 @@ fn job(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         errors.invalid(at.child("backoffLimitPerIndex"), limit, "requires indexed completion mode");
     }
     if let Some(most) = int(spec, &["maxFailedIndexes"]) {
+        if per_index.is_none() {
+            errors.required(at.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
+        }
         if indexed && completions.is_some_and(|c| most > c) {
             errors.invalid(at.child("maxFailedIndexes"), most, "must be less than or equal to completions");
         }
         if !indexed {
             errors.invalid(at.child("maxFailedIndexes"), most, "requires indexed completion mode");
-        }
-        if per_index.is_none() {
-            errors.required(at.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
         }
     }
     if let Some(replacement) = get(spec, &["podReplacementPolicy"]).and_then(Value::as_str) {
@@ -299,7 +299,7 @@ fn failure_policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             );
         }
         if items(codes, &["values"]).is_empty() {
-            errors.invalid(at.child("values"), Value::Array(Vec::new()), "at least one value is required");
+            errors.invalid(at.child("values"), Value::Null, "at least one value is required");
         }
     }
 }

@@ -107,10 +107,7 @@ fn same_term(a: &Value, b: &Value) -> bool {
 }
 
 fn attachment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    check::required_name(errors, spec, at, &["attacher"], names::dns_subdomain);
-    if text(spec, &["attacher"]).len() > names::DNS_LABEL_BYTES_MAX {
-        errors.too_long(at.child("attacher"), names::DNS_LABEL_BYTES_MAX);
-    }
+    devices::driver(errors, text(spec, &["attacher"]), &at.child("attacher"));
     let source = at.child("source");
     match (get(spec, &["source", "persistentVolumeName"]), get(spec, &["source", "inlineVolumeSpec"])) {
         (None, None) => errors.required(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),

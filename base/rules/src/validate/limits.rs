@@ -47,7 +47,15 @@ pub fn limit_range(object: &Value, errors: &mut ErrorList) {
                 ("default", "default", "max", ("default value", "max value")),
             ] {
                 if let Some((a, b)) = more(low, high) {
-                    let given = amount(field, name).unwrap_or("").to_owned();
+                    // Of a wrong default the other side is shown.
+                    let shown = if field == "default" && high == "default" {
+                        low
+                    } else if field == "default" {
+                        high
+                    } else {
+                        field
+                    };
+                    let given = amount(shown, name).unwrap_or("").to_owned();
                     errors.invalid(at.child(field).key(name), given, format!("{} {a} is greater than {} {b}", words.0, words.1));
                 }
             }

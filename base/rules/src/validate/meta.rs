@@ -29,7 +29,7 @@ fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
         ("", "Namespace") => names::dns_label,
         ("apps", "StatefulSet") => names::dns_label,
         ("", "Event") => names::path_segment,
-        ("", "Service") => names::dns_1035_label,
+        ("", "Service") => names::dns_label,
         ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "policy", _) => names::path_segment,
         ("networking.k8s.io", "IPAddress") => ip_name,
         ("storage.k8s.io", "CSIDriver") => names::dns_subdomain,

@@ -121,7 +121,7 @@ fn ingress_backend(backend: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
         (Some(service), None) => {
             let service_at = at.child("service");
-            check::required_name(errors, service, &service_at, &["name"], names::dns_1035_label);
+            check::required_name(errors, service, &service_at, &["name"], names::dns_label);
             let (name, number) = (text(service, &["port", "name"]), int(service, &["port", "number"]).unwrap_or(0));
             match (name.is_empty(), number) {
                 (true, 0) => errors.required(at.clone(), "port name or number is required"),

@@ -10,11 +10,11 @@ use crate::tree::{get, items, text};
 
 pub fn pod(object: &Value, fresh: bool, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
+    let spec_value = get(object, &["spec"]).unwrap_or(&Value::Null);
+    spec(spec_value, text(object, &["metadata", "name"]), &at, errors);
     if fresh && !items(object, &["spec", "ephemeralContainers"]).is_empty() {
         errors.forbidden(at.child("ephemeralContainers"), "cannot be set on create");
     }
-    let spec_value = get(object, &["spec"]).unwrap_or(&Value::Null);
-    spec(spec_value, text(object, &["metadata", "name"]), &at, errors);
 }
 
 /// A pod template: metadata and spec.
@@ -28,10 +28,10 @@ pub fn template_value_at(template: &Value, at: &FieldPath, errors: &mut ErrorLis
     meta::labels(get(metadata, &["labels"]), &at.child("labels"), errors);
     meta::annotations(metadata, &at.child("annotations"), errors);
     let spec_value = get(template, &["spec"]).unwrap_or(&Value::Null);
+    spec(spec_value, "", &at.child("spec"), errors);
     if !items(spec_value, &["ephemeralContainers"]).is_empty() {
         errors.forbidden(at.child("spec").child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
     }
-    spec(spec_value, "", &at.child("spec"), errors);
 }
 
 pub fn spec(spec: &Value, pod_name: &str, at: &FieldPath, errors: &mut ErrorList) {
@@ -95,7 +95,7 @@ pub fn spec(spec: &Value, pod_name: &str, at: &FieldPath, errors: &mut ErrorList
     overhead(spec, at, errors);
     if let Some(os) = get(spec, &["os"]) {
         match text(os, &["name"]) {
-            "" => errors.required(at.child("os").child("name"), "cannot be empty"),
+            "" => errors.required(at.child("os").child("name"), ""),
             "linux" | "windows" => {}
             other => errors.not_supported(at.child("os"), other, &["linux", "windows"]),
         }

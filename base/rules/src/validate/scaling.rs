@@ -161,13 +161,13 @@ fn metric_of(metric: &Value, at: &FieldPath, errors: &mut ErrorList) {
     for (known, field) in FIELDS {
         match (get(metric, &[field]), *known == kind) {
             (None, true) => errors.required(at.child(field), "must populate information for the given metric source"),
-            (Some(source), wanted) => {
-                if !wanted {
-                    errors.forbidden(at.child(field), "must populate the given metric source only");
-                }
-                source_of(field, source, &at.child(field), errors);
-            }
+            (Some(source), _) => source_of(field, source, &at.child(field), errors),
             (None, false) => {}
+        }
+    }
+    for (known, field) in FIELDS {
+        if get(metric, &[field]).is_some() && *known != kind {
+            errors.forbidden(at.child(field), "must populate the given metric source only");
         }
     }
 }

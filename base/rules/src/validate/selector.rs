@@ -195,7 +195,7 @@ pub fn tolerations(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
                 }
             }
             "Exists" if !value.is_empty() => {
-                errors.invalid(at.child("operator"), toleration.clone(), "value must be empty when `operator` is 'Exists'");
+                errors.invalid(at.child("operator"), value, "value must be empty when `operator` is 'Exists'");
             }
             "Exists" => {}
             other => errors.not_supported(at.child("operator"), other, &["Equal", "Exists"]),

@@ -81,7 +81,8 @@ fn capacity(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         let at = at.child("capacity").key(name);
         let amount = amount.as_str().unwrap_or("0");
         if amount.starts_with('-') {
-            errors.invalid(at.clone(), amount, "must be a valid resource quantity");
+            let whole = amount.parse::<irori_api::quantity::Quantity>().map_or(0, |q| q.value());
+            errors.invalid(at.clone(), whole, "must be a valid resource quantity");
         }
         positive(amount, &at, errors);
     }
