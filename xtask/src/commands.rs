@@ -43,6 +43,13 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
     setup::run(&mut tests)
 }
 
+/// The example of `irori-rules`, that shares its rounds with a test.
+pub fn fuzz(root: &Path, rounds: u64, seed: u64) -> Result<()> {
+    let mut run = cargo(root);
+    run.args(["run", "--release", "--package", "irori-rules", "--example", "fuzz", "--"]);
+    setup::run(run.args([rounds.to_string(), seed.to_string()]))
+}
+
 pub fn deny(root: &Path) -> Result<()> {
     let deny = setup::cargo_tool(root, "cargo-deny", DENY_VERSION)?;
     // The advisory database cannot be reached everywhere; bans, licences and sources need the lock file and the packages alone.

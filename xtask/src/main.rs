@@ -35,6 +35,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Plays rounds of mutated objects and patches, and weighs hostile input, in release mode (base/rules/tests/fuzz).
+    Fuzz {
+        /// Rounds; some 10,000 take a second.
+        #[arg(long, default_value_t = 200_000)]
+        rounds: u64,
+        /// Of the first round; the others follow.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Checks the rules of the house: imports, names, sizes.
     Layers,
     /// Checks the licences, sources and bans of all dependencies (deny.toml).
@@ -84,6 +93,7 @@ fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Up { home, rest } => commands::up(root, &home, &rest),
         Command::Test { rest } => commands::test(root, &rest),
+        Command::Fuzz { rounds, seed } => commands::fuzz(root, rounds, seed),
         Command::Layers => layers::run(root),
         Command::Deny => commands::deny(root),
         Command::Tables { from, to } => tables::write(&from, &to),

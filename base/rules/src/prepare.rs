@@ -115,6 +115,9 @@ const NO_CONTENT: &[&str] = &["apiVersion", "kind", "metadata", "status"];
 pub fn prepare_update(tables: &Tables, row: &Row, new: &mut Value, old: &Value, part: Part<'_>, now: &str) {
     let strategy = strategy(row);
     keep_system_metadata(new, old);
+    if !row.namespaced {
+        remove(new, &["metadata", "namespace"]);
+    }
     match part {
         Part::Main if strategy.status => keep(new, old, "status"),
         Part::Main => {}

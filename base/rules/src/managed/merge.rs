@@ -112,7 +112,10 @@ pub(super) fn without(typed: Typed<'_>, at: At<'_>, value: &Value, paths: &Set) 
                 let below = typed.step(list, item).ok().and_then(|step| paths.get(&step));
                 match below {
                     Some(below) if below.own => {}
-                    Some(below) => out.push(without(typed, At::of(&list.items), item, below)),
+                    // An item of which nothing is left is none: a list told apart by keys holds no null.
+                    Some(below) => {
+                        out.extend(Some(without(typed, At::of(&list.items), item, below)).filter(|left| !left.is_null()))
+                    }
                     None => out.push(item.clone()),
                 }
             }

@@ -237,7 +237,19 @@ pub fn create_slice(object: &mut Value, birth: &Birth) {
     date_taints(object, &birth.creation_timestamp);
 }
 
-pub fn update_slice(new: &mut Value, _: &Value, _: Part<'_>, now: &str) {
+/// A taint that was there keeps its time: saying it again adds nothing.
+pub fn update_slice(new: &mut Value, old: &Value, _: Part<'_>, now: &str) {
+    for device in items_mut(new, &["spec", "devices"]) {
+        let name = text(device, &["name"]).to_owned();
+        let before = items(old, &["spec", "devices"]).iter().find(|old| text(old, &["name"]) == name);
+        let before = before.map_or(&[][..], |old| items(old, &["taints"]));
+        for taint in items_mut(device, &["taints"]) {
+            let same = |old: &&Value| ["key", "value", "effect"].iter().all(|part| text(old, &[part]) == text(taint, &[part]));
+            if let Some(time) = before.iter().find(same).and_then(|old| get(old, &["timeAdded"])).cloned() {
+                set_if_absent(taint, &["timeAdded"], time);
+            }
+        }
+    }
     date_taints(new, now);
 }
 
