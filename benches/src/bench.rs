@@ -7,6 +7,7 @@
 mod api;
 mod control;
 mod curl;
+mod fanout;
 pub mod ground;
 mod home;
 mod idle;
@@ -37,6 +38,14 @@ pub enum Bench {
         common: Common,
         /// Seconds of each create; reads and lists take a little less.
         #[arg(long, default_value_t = 8)]
+        seconds: u64,
+    },
+    /// How long a change takes to the last of a thousand watchers.
+    Fanout {
+        #[command(flatten)]
+        common: Common,
+        /// Seconds of events, for each way to connect.
+        #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
     /// From the start of the process to an answer: the API alone, and a whole home.
@@ -100,6 +109,7 @@ pub fn run(root: &Path, bench: Bench) -> Result<()> {
             let ground = prepare(root, &common, false)?;
             api::run(&ground, Duration::from_secs(seconds))?;
         }
+        Bench::Fanout { common, seconds } => fanout::run(&prepare(root, &common, false)?, Duration::from_secs(seconds))?,
         Bench::Start { common, times } => start::run(&prepare(root, &common, true)?, times)?,
         Bench::Idle { common, minutes, capped_minutes } => {
             let kubectl = setup::kubectl(root)?;

@@ -140,6 +140,10 @@ fn load(ground: &Ground, time: Duration, record: &mut Record) -> Result<()> {
     );
 
     updates(&target, &api, &data, time.mul_f64(0.5), record)?;
+    for clients in [1, 16] {
+        let answer = target.run("apply.lua", clients, time.mul_f64(0.5), &[])?;
+        record.note(&format!("server-side apply of 1 KB, {clients} clients"), &answer.shown());
+    }
     gets(&target, &api, time.mul_f64(0.625), record)?;
     lists(&target, &api, time.mul_f64(0.75), record)?;
     record.note("end", &memory(Usage::sum(&[process.pid])));

@@ -40,6 +40,10 @@ pub const LIST_JSON: Want = ratio("LIST of 5,000 pods, JSON, p50, ratio to upstr
 pub const LIST_PROTOBUF: Want = ratio("LIST of 5,000 pods, protobuf, p50, ratio to upstream", 1.0, 3.0);
 pub const LOG_PER_UPDATE: Want = at_most("log bytes per 2 KB update, one writer", 1.2, None, "×");
 pub const BLOCKS_AT_64: Want = at_most("block bytes at 64 clients, by bytes created", 3.0, None, "×");
+pub const FANOUT_SHARED: Want =
+    at_most("a change to the last of 1,000 watchers over 10 h2 connections, p99", 50.0, Some(15.0), " ms");
+pub const FANOUT_APART: Want =
+    at_most("a change to the last of 1,000 watchers over 1,000 connections, p99", 50.0, Some(15.0), " ms");
 pub const FIRST_START: Want = at_most("first start of `irori api` to /readyz", 2.0, Some(0.5), " s");
 pub const RESTART: Want = at_most("restart of `irori api` with 10,000 objects to /readyz", 1.0, Some(0.2), " s");
 pub const HOME_FIRST_START: Want = at_most("first start of a home to /readyz", 2.0, Some(0.5), " s");
