@@ -56,7 +56,8 @@ impl Api {
     /// A curl where the API is.
     fn curl(&self) -> Command {
         let mut curl = inside(self.namespace.as_deref(), "curl");
-        curl.args(["-sS", "--no-buffer"]).args(&self.credentials).stdin(Stdio::null());
+        // Not as curl: what people type it for is answered for their eyes.
+        curl.args(["-sS", "--no-buffer", "--user-agent", "irori-bench"]).args(&self.credentials).stdin(Stdio::null());
         curl
     }
 

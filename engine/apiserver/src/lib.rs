@@ -5,7 +5,7 @@
 //! What it is not: it opens no listener, runs no controller, and schedules nothing.
 //!
 //! Flow (`path.rs`, in this order): `authn` ▶ `audit` ▶ `impersonation` ▶ `flow` ▶ `authz` ▶ then `read`, `watch`, or
-//! `decode` ▶ `patch` ▶ `admission` ▶ strategy and validation (`irori_rules`) ▶ `commit` ▶ `respond`.
+//! `decode` ▶ `patch` ▶ field management (`irori_rules::managed`) ▶ `admission` ▶ strategy and validation (`irori_rules`) ▶ `commit` ▶ `respond`.
 //! `/irori/v1/store` (`upkeep`) is for whoever looks after the store, past kinds and admission, behind the same authn and authz.
 //! Invariant: only `commit`, `bootstrap` and (sealing anew, content as it is) `upkeep` write to the store. Invariant: no stage is skipped for any kind or entrance.
 //! Invariant: an identity given by extension is honoured by the in-process entrance alone.

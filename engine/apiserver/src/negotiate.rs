@@ -98,6 +98,17 @@ fn serve(clause: &str, watch: bool) -> Option<Wanted> {
     possible.then_some(Wanted { form, shape, old_meta })
 }
 
+/// Whether JSON is written for eyes: as `pretty` says, and without it for browsers and the programs that people type.
+pub fn wants_pretty(call: &Call) -> bool {
+    match call.query.text("pretty") {
+        Some(said) => matches!(said, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        None => {
+            let agent = call.header("user-agent").unwrap_or("");
+            ["curl", "Wget", "Mozilla/5.0"].iter().any(|person| agent.starts_with(person))
+        }
+    }
+}
+
 /// Whether the client takes gzip.
 pub fn takes_gzip(call: &Call) -> bool {
     let accepted = call.header("accept-encoding").unwrap_or("");

@@ -67,7 +67,7 @@ pub fn refuse(server: &Server, call: &Call, refusal: &Refusal) -> Response {
 
 /// Any tree with apiVersion and kind, as it is.
 pub fn value(server: &Server, call: &Call, form: Form, code: u16, value: &Value) -> Response {
-    if form == Form::Json && call.query.flag("pretty") {
+    if form == Form::Json && negotiate::wants_pretty(call) {
         let text = serde_json::to_vec_pretty(value).expect("a tree is written to memory");
         return bytes(call, code, form.content_type(), text);
     }
@@ -96,7 +96,9 @@ pub fn entry(server: &Server, call: &Call, row: &Row, code: u16, entry: &Entry) 
             out
         };
         match wanted.form {
-            Form::Json if !call.query.flag("pretty") => return Ok(bytes(call, code, Form::Json.content_type(), spliced(true))),
+            Form::Json if !negotiate::wants_pretty(call) => {
+                return Ok(bytes(call, code, Form::Json.content_type(), spliced(true)));
+            }
             Form::Protobuf => {
                 let body = codec::write_json(server, row, &spliced(false))?;
                 return Ok(bytes(call, code, Form::Protobuf.content_type(), body));
@@ -243,7 +245,7 @@ impl Listed {
 /// written from the same bytes, but its length comes before all of it.
 pub fn list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Answered<Response> {
     let wanted = negotiate::wanted(call)?;
-    if wanted.form == Form::Json && wanted.shape == Shape::Itself && !call.query.flag("pretty") {
+    if wanted.form == Form::Json && wanted.shape == Shape::Itself && !negotiate::wants_pretty(call) {
         return Ok(json_list(server, call, row, listed));
     }
     let meta = listed.meta();

@@ -128,6 +128,49 @@ async fn a_body_may_be_yaml_or_protobuf_and_so_may_the_answer() {
 }
 
 #[tokio::test]
+async fn what_people_ask_by_hand_is_answered_for_their_eyes() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    admin.post(MAPS, config_map("m")).await.expect(201);
+    let lines = |answer: Answer| String::from_utf8_lossy(&answer.bytes).trim().lines().count();
+    for path in [format!("{MAPS}/m"), MAPS.to_owned(), format!("{MAPS}/gone")] {
+        let curl = [("user-agent", "curl/8.0")];
+        assert!(lines(admin.raw("GET", &path, &curl, String::new()).await) > 5, "{path}");
+        assert_eq!(lines(admin.raw("GET", &format!("{path}?pretty=false"), &curl, String::new()).await), 1, "{path}");
+        assert_eq!(lines(admin.get(&path).await), 1, "{path}");
+        assert!(lines(admin.get(&format!("{path}?pretty=1")).await) > 5, "{path}");
+    }
+}
+
+/// The binary form CBOR is off in a stock server, in both directions.
+#[tokio::test]
+async fn cbor_is_answered_as_where_it_is_off() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    admin.post(MAPS, config_map("m")).await.expect(201);
+    let path = format!("{MAPS}/m");
+    admin.raw("GET", &path, &[("accept", "application/cbor")], String::new()).await.refuses(
+        406,
+        "NotAcceptable",
+        "only the following",
+    );
+    // A client that would take it, and JSON too, gets JSON.
+    let both = [("accept", "application/cbor, application/json;q=0.9")];
+    assert_eq!(admin.raw("GET", &path, &both, String::new()).await.headers["content-type"], "application/json");
+    admin.raw("POST", MAPS, &[("content-type", "application/cbor")], "x".to_owned()).await.refuses(
+        415,
+        "UnsupportedMediaType",
+        "",
+    );
+    let apply = [("content-type", "application/apply-patch+cbor")];
+    admin.raw("PATCH", &format!("{path}?fieldManager=t"), &apply, "x".to_owned()).await.refuses(
+        415,
+        "UnsupportedMediaType",
+        "application/apply-patch+yaml",
+    );
+}
+
+#[tokio::test]
 async fn status_is_written_by_its_own_door_only() {
     let api = Api::start().await;
     let admin = api.admin();
