@@ -15,6 +15,16 @@ pub struct Type {
     pub shape: Shape,
 }
 
+const SCHEMA_PROPS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
+impl Type {
+    /// Of the types whose value is a schema or something else (`JSONSchemaPropsOrArray`, `…OrBool`, `…OrStringArray`): the schema's.
+    pub fn schema_or_else(&self) -> Option<TypeRef> {
+        let other = self.name.strip_prefix(SCHEMA_PROPS)?;
+        matches!(other, "OrArray" | "OrBool" | "OrStringArray").then(|| TypeRef::Named(SCHEMA_PROPS.into()))
+    }
+}
+
 /// The JSON shape of a value.
 #[derive(Clone, Debug)]
 pub enum Shape {

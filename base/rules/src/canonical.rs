@@ -35,17 +35,30 @@ fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, empty: EmptyLists, d
     match (&of.shape, value) {
         (Shape::Object(_), Value::Object(fields)) => object(schemas, of, fields, empty, depth),
         (Shape::Map { values }, Value::Object(entries)) if is_composite(schemas, values) => {
-            entries.values_mut().for_each(|entry| walk(schemas, values, entry, empty, depth + 1));
+            for entry in entries.values_mut() {
+                walk(schemas, values, entry, empty, depth + 1);
+                if empty == EmptyLists::Null && entry.as_array().is_some_and(Vec::is_empty) {
+                    *entry = Value::Null;
+                }
+            }
         }
         (Shape::List(list), Value::Array(items)) if is_composite(schemas, &list.items) => {
             items.iter_mut().for_each(|item| walk(schemas, &list.items, item, empty, depth + 1));
+        }
+        (Shape::Any, value) => {
+            let Some(schema) = of.schema_or_else() else { return };
+            match value {
+                Value::Object(_) => walk(schemas, &schema, value, empty, depth + 1),
+                Value::Array(items) => items.iter_mut().for_each(|item| walk(schemas, &schema, item, empty, depth + 1)),
+                _ => {}
+            }
         }
         _ => {}
     }
 }
 
 fn is_composite(schemas: &Schemas, of: &TypeRef) -> bool {
-    matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_)))
+    matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any))
 }
 
 fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: EmptyLists, depth: usize) {

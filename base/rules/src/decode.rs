@@ -151,9 +151,32 @@ impl Walk<'_> {
         out
     }
 
+    /// What may hold anything is kept as it is; but where a schema stands, or a list of them, it is held to its type. What it does not
+    /// know there goes without a word, as upstream's own decoding of these types does it.
+    fn any(&mut self, of: &Type, value: Value) -> Value {
+        let Some(schema) = of.schema_or_else() else { return value };
+        let told = self.unknown.len();
+        let (array, boolean) = (of.name.ends_with("OrArray"), of.name.ends_with("OrBool"));
+        let value = match value {
+            Value::Object(_) => self.value(&schema, value),
+            Value::Array(items) if array => items.into_iter().map(|item| self.value(&schema, item)).collect(),
+            Value::Array(items) if !boolean && items.iter().all(Value::is_string) => Value::Array(items),
+            Value::Bool(said) if boolean => Value::Bool(said),
+            Value::Null => Value::Null,
+            _ if boolean => {
+                self.fail("boolean or JSON schema expected".into());
+                Value::Null
+            }
+            Value::Array(_) => self.mismatch(of, "array"),
+            _ => Value::Null,
+        };
+        self.unknown.truncate(told);
+        value
+    }
+
     fn shaped(&mut self, of: &Type, value: Value) -> Value {
         match (&of.shape, value) {
-            (Shape::Any, value) => value,
+            (Shape::Any, value) => self.any(of, value),
             (Shape::Object(_), Value::Object(fields)) => self.object(of, fields),
             (Shape::Object(_), Value::Null) => Value::Object(Map::new()),
             (Shape::Map { values }, Value::Object(entries)) => {

@@ -24,7 +24,7 @@ mod validate;
 #[test]
 fn mutated_objects_keep_what_is_promised_of_every_object() {
     let tally = fuzz::play(20_261_128, 3_000);
-    assert!(tally.kinds > 50 && tally.taken > 2_000 && tally.merged > 500 && tally.applied > 300, "{tally:?}");
+    assert!(tally.kinds > 50 && tally.taken > 1_500 && tally.merged > 300 && tally.applied > 150, "{tally:?}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn seeds(tables: &Tables) -> Vec<(&Row, Vec<Value>)> {
                 let words: Vec<&str> = path.trim_matches('/').split('/').collect();
                 let (group, version) = if words[0] == "api" { ("", words[1]) } else { (words[1], words[2]) };
                 let Some(row) = tables.resource(group, version, words[words.len() - 1]) else { continue };
-                if row.storage.is_some() && row.gvk.kind != "CustomResourceDefinition" {
+                if row.storage.is_some() {
                     found.entry(row.gvk.api_version() + &row.gvk.kind).or_insert((row, Vec::new())).1.push(body.clone());
                 }
             }

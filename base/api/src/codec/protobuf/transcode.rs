@@ -190,7 +190,7 @@ fn scalar(field: &FieldPlan, number: u32, scan: &mut Scan<'_>, out: &mut Vec<u8>
     let wrong = |why| misfit(field, why);
     match field.kind {
         // In a list or map a null stands for the empty value.
-        Kind::String | Kind::Bytes if scan.null()? => put_bytes(out, number, b""),
+        Kind::String | Kind::Bytes | Kind::Strings if scan.null()? => put_bytes(out, number, b""),
         Kind::String => put_text(out, number, text(field, scan)?)?,
         Kind::Bytes => {
             let given = text(field, scan)?.bytes()?;
