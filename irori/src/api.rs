@@ -22,6 +22,10 @@ pub struct Api {
     /// Where the API listens over https; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6443")]
     pub listen: SocketAddr,
+    /// What the API calls its own address, `HOST:PORT`, where clients reach it by another than it listens on: named by /api and by the
+    /// OpenID configuration of service accounts.
+    #[arg(long, value_name = "ADDRESS")]
+    pub external_address: Option<String>,
     /// A file with the bearer token of an administrator (group system:masters), in its first line.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: PathBuf,
@@ -63,7 +67,7 @@ async fn serve(api: Api, token: String, clock_offset: SignedDuration) -> anyhow:
     let address = listener.local_addr()?;
     let settings = Settings {
         admin_token: Some(token),
-        advertised: address.to_string(),
+        advertised: api.external_address.unwrap_or_else(|| address.to_string()),
         store_unenforced: !api.refuse_unenforced,
         openshift: !api.upstream,
         ..Settings::default()
