@@ -2,9 +2,11 @@
 //!
 //! What it is not: it knows no types and no functions, and evaluates nothing; what it lets pass may still be wrong.
 //! Source: https://github.com/google/cel-spec, "Syntax"; variables by https://kubernetes.io/docs/reference/using-api/cel/.
-//! Limits: 250 levels of nesting; 100,000 characters; 100 unknown names are told.
+//! Limits: 250 levels of nesting; 100,000 characters; 100 unknown names, or 256 KiB, are told.
+mod outcome;
 mod tokens;
 
+pub use outcome::{Outcome, outcome, selection_fault};
 use tokens::{Kind, Token};
 
 /// Levels of an expression; those of the reference parser.
@@ -15,6 +17,9 @@ const CHARS_MAX: usize = 100_000;
 
 /// Unknown names that are told of one expression.
 const STRANGERS_MAX: usize = 100;
+
+/// Bytes that are told of one expression: each fault shows its line.
+const TOLD_BYTES_MAX: usize = 256 << 10;
 
 /// What every expression may name besides its variables: types and the homes of functions.
 const KNOWN: &[&str] = &[
@@ -90,7 +95,7 @@ pub fn fault(expression: &str, variables: &[&str]) -> Option<String> {
                 Ok(()) => parser
                     .strangers
                     .iter()
-                    .take(STRANGERS_MAX)
+                    .take(STRANGERS_MAX.min(1 + TOLD_BYTES_MAX / expression.len().max(1)))
                     .map(|name| said(name.at, &format!("undeclared reference to '{}' (in container '')", name.text)))
                     .collect(),
             }

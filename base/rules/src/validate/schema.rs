@@ -5,7 +5,7 @@
 //!
 //! Flow: [`check`] -> root -> `structural` (with `complete`) -> `defaults` -> `props` (each schema on its own, then its rules).
 //! Invariant: reads any JSON tree without a panic; parts below `items` and `additionalProperties` may be of any type.
-//! Limits: those of `decode` for depth; 1,000 errors and 4 MiB of text are told; defaults are compared in at most 100,000 steps.
+//! Limits: those of `decode` for depth; 1,000 errors and 4 MiB of text are told; defaults are compared in at most 50,000 steps.
 use serde_json::Value;
 
 use crate::tree::{flag, get, items, map, text};

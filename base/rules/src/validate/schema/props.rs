@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     tree::{flag, get, items, items as list, map, text},
-    validate::{cel, definition::shown},
+    validate::{
+        cel::{self, Outcome},
+        definition::shown,
+    },
 };
 
 const REASONS: &[&str] = &["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
@@ -63,7 +66,7 @@ impl Walk<'_> {
         }
         if place.rules && self.found.len() == before {
             for (i, rule) in rules.iter().enumerate() {
-                compile(rule, place, &rules_at.index(i), &mut self.expressions);
+                compile(rule, schema, place, &rules_at.index(i), &mut self.expressions);
             }
         }
     }
@@ -341,16 +344,23 @@ fn shape_of_rule(rule: &Value, schema: &Value, at: &Way<'_>, found: &mut Finding
 }
 
 /// Whether the expressions of a rule can be read, and whether they may look at the object as it was.
-fn compile(rule: &Value, place: Place<'_>, at: &Way<'_>, found: &mut Findings) {
+fn compile(rule: &Value, schema: &Value, place: Place<'_>, at: &Way<'_>, found: &mut Findings) {
     let expression = text(rule, &["rule"]);
-    if let Some(why) = cel::fault(expression, VARIABLES) {
-        found.invalid_shown(&at.child("rule"), || shown::rule(rule), &why);
+    let wrong = cel::fault(expression, VARIABLES)
+        .or_else(|| cel::selection_fault(expression, "self", scalar(schema)?))
+        .or_else(|| (cel::outcome(expression) == Outcome::Sum).then(|| "cel expression must evaluate to a bool".into()));
+    if let Some(why) = &wrong {
+        found.invalid_shown(&at.child("rule"), || shown::rule(rule), why);
     }
     let told = text(rule, &["messageExpression"]);
-    if let Some(why) = Some(told).filter(|told| !told.is_empty()).and_then(|told| cel::fault(told, VARIABLES)) {
+    let unfit = || (cel::outcome(told) == Outcome::Truth).then(|| "must evaluate to a string".to_owned());
+    if !told.is_empty()
+        && let Some(why) = cel::fault(told, VARIABLES).or_else(unfit)
+    {
         found.invalid_shown(&at.child("messageExpression"), || shown::rule(rule), &format!("messageExpression {why}"));
     }
-    if cel::mentions(expression, "oldSelf") {
+    // What a rule that does not compile looks at is not known.
+    if wrong.is_none() && cel::mentions(expression, "oldSelf") {
         if let Some(above) = place.uncorrelated {
             let above = above.path();
             let why = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {above}");
@@ -358,6 +368,17 @@ fn compile(rule: &Value, place: Place<'_>, at: &Way<'_>, found: &mut Findings) {
         }
     } else if let Some(given) = get(rule, &["optionalOldSelf"]) {
         found.invalid(&at.child("optionalOldSelf"), given.clone(), "may not be set if oldSelf is not used in rule");
+    }
+}
+
+/// The type in expressions of a value that is one number, text or truth.
+fn scalar(schema: &Value) -> Option<&'static str> {
+    match text(schema, &["type"]) {
+        "integer" => Some("int"),
+        "number" => Some("double"),
+        "boolean" => Some("bool"),
+        "string" if text(schema, &["format"]).is_empty() => Some("string"),
+        _ => None,
     }
 }
 

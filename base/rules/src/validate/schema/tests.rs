@@ -216,6 +216,13 @@ fn rules_say_what_they_check_and_why() {
     ] {
         assert_eq!(rule(given.clone()), wrong, "{given}");
     }
+    assert_eq!(
+        field(json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self + 1"}]})),
+        [
+            "x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self + 1\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\
+          \"FieldPath\":\"\",\"OptionalOldSelf\":null}: cel expression must evaluate to a bool"
+        ]
+    );
     let list = json!({"type": "array", "items": {"type": "integer", "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]}});
     assert_eq!(
         field(list),

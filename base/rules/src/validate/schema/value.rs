@@ -2,7 +2,7 @@
 //!
 //! Source: https://json-schema.org/draft/2020-12/json-schema-validation as far as structural schemas have it; texts are those that a
 //! stock server tells of custom resources. Places are those within the value.
-//! Limits: 100,000 steps for all values of one definition, 2,000 compiled patterns; beyond them a value passes.
+//! Limits: 50,000 steps for all values of one definition, 100 compiled patterns; beyond them a value passes.
 use std::collections::HashMap;
 
 use regex::Regex;
@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::{Findings, Way, format, items_of, pattern, property, values_of};
 use crate::tree::{flag, get, int, items, text};
 
-const STEPS_MAX: usize = 100_000;
-const PATTERNS_MAX: usize = 2_000;
+const STEPS_MAX: usize = 50_000;
+const PATTERNS_MAX: usize = 100;
 
 /// What is spent and kept across the values of one definition.
 #[derive(Default)]
