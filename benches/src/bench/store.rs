@@ -17,6 +17,8 @@ const CLIENTS: [u64; 3] = [1, 16, 64];
 const SIZES: [usize; 2] = [1_000, 10_000];
 const OBJECTS: [u64; 2] = [10_000, 100_000];
 const UPDATE_BYTES: usize = 2_000;
+/// Each load is repeated in turns, since the machine is not the same from second to second; the one with the median rate counts.
+const ROUNDS: usize = 3;
 /// etcd's quota: the load stays far below it.
 const QUOTA: &str = "--quota-backend-bytes=8589934592";
 
@@ -109,14 +111,20 @@ fn side_by_side(ground: &Ground, time: Duration, record: &mut Record) -> Result<
     for bytes in SIZES {
         let stores = Under::both(ground)?;
         for clients in CLIENTS {
-            let mut said = Vec::new();
-            for under in &stores {
-                let words = ["--clients", &clients.to_string(), "--bytes", &bytes.to_string(), "--seconds", &seconds];
-                let one = load(ground, &under.words(), &words)?;
-                record.note(&format!("{}, {clients} clients, {bytes} bytes", under.name()), &one.line());
-                said.push(one);
+            let mut rounds = [Vec::new(), Vec::new()];
+            for _ in 0..ROUNDS {
+                for (under, rounds) in stores.iter().zip(&mut rounds) {
+                    let words = ["--clients", &clients.to_string(), "--bytes", &bytes.to_string(), "--seconds", &seconds];
+                    rounds.push(load(ground, &under.words(), &words)?);
+                }
             }
-            let [irori, etcd] = said.as_slice() else { continue };
+            for (under, rounds) in stores.iter().zip(&mut rounds) {
+                rounds.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
+                let all: Vec<String> = rounds.iter().map(|said| format!("{:.0}", said.rate())).collect();
+                let text = format!("{} (of {} writes/s)", rounds[ROUNDS / 2].line(), all.join(", "));
+                record.note(&format!("{}, {clients} clients, {bytes} bytes", under.name()), &text);
+            }
+            let [irori, etcd] = rounds.each_ref().map(|rounds| &rounds[ROUNDS / 2]);
             let (rate, p99) = (irori.rate() / etcd.rate().max(1e-9), irori.number("p99_us") / etcd.number("p99_us").max(1.0));
             record.note(
                 &format!("ratio, {clients} clients, {bytes} bytes"),
