@@ -83,6 +83,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .worker_threads(threads)
         .max_blocking_threads(64)
         .thread_keep_alive(Duration::from_secs(5))
+        .on_thread_start(irori_runtime::short_turns)
         .enable_all()
         .build()
         .context("start the runtime")

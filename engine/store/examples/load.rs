@@ -32,8 +32,13 @@ const WARM: Duration = Duration::from_millis(500);
 /// Clients that fill a store.
 const FILLERS: u64 = 64;
 
-#[tokio::main(worker_threads = 2)]
-async fn main() -> Result<(), Failed> {
+fn main() -> Result<(), Failed> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).on_thread_start(irori_runtime::short_turns).enable_all();
+    runtime.build()?.block_on(run())
+}
+
+async fn run() -> Result<(), Failed> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words == ["--version"] {
         println!("load of irori-store {}", env!("CARGO_PKG_VERSION"));

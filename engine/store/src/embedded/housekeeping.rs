@@ -31,6 +31,7 @@ pub fn supervise(
     let shared = writer.shared.clone();
     let locked = lock.clone();
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+        irori_runtime::short_turns();
         let result = writer.run();
         drop(locked);
         // If the task is gone, the runtime is, and nobody is left to tell.
