@@ -82,9 +82,11 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
             let wanted = if api_version.contains('/') { group_word(api_version) } else { "core" };
             format!("converting ({}.{said_kind}) to ({wanted}.{kind}): unknown conversion", version_of(&said_version))
         } else {
-            format!(
-                "no kind \"{said_kind}\" is registered for version \"{said_version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
-            )
+            let scheme = match group_word(api_version) {
+                "apiextensions" => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
+                _ => "pkg/api/legacyscheme/scheme.go:30",
+            };
+            format!("no kind \"{said_kind}\" is registered for version \"{said_version}\" in scheme \"{scheme}\"")
         };
         return Err(DecodeError::handled(&said_kind, version_of(&said_version), kind, &why));
     }

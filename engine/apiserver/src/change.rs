@@ -257,7 +257,7 @@ pub async fn replace(
     if !uid.is_empty() && uid != text(&old, "uid") {
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: /registry/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            entry.key.split_once('/').map_or("", |(_, rest)| rest),
+            registry_key(entry.key.split_once('/').map_or("", |(_, rest)| rest)),
             text(&old, "uid")
         );
         return Err(Refusal::conflict(read::about(row, &name), &why).into());
@@ -299,6 +299,20 @@ fn to_stored(server: &Server, row: &Row, stored_row: &Row, object: Value) -> Val
     let mut object = irori_rules::convert(object, &stored_row.gvk);
     irori_rules::default_object(&server.tables, stored_row, &mut object);
     object
+}
+
+/// Where a stock server stores an object, below `/registry`: a few resources have other names there.
+fn registry_key(ours: &str) -> String {
+    let (resource, rest) = ours.split_once('/').unwrap_or((ours, ""));
+    let theirs = match resource {
+        "services" => "services/specs",
+        "endpoints" => "services/endpoints",
+        "replicationcontrollers" => "controllers",
+        "nodes" => "minions",
+        "ingresses" => "ingress",
+        other => other,
+    };
+    format!("{theirs}/{rest}")
 }
 
 /// `metadata.FIELD` as text.

@@ -28,13 +28,7 @@ impl Selection {
         let known = irori_rules::selectable_fields(row);
         if let Some(strange) = fields.requirements.iter().find(|r| !known.contains(&r.field.as_str())) {
             let what = irori_rules::unsupported_field(row, &strange.field);
-            let message = format!(
-                "Unable to find {:?} that match label selector {:?}, field selector {:?}: {what}",
-                gvr_text(row),
-                options.labels,
-                options.fields
-            );
-            return Err(Refusal::bad_request(message));
+            return Err(Refusal::bad_request(what));
         }
         Ok(Self { labels, fields })
     }
@@ -90,10 +84,6 @@ impl Selection {
         });
         fields && (self.labels.is_everything() || self.labels.matches(|key| seen.metadata.labels.get(key).map(|v| v.as_ref())))
     }
-}
-
-fn gvr_text(row: &Row) -> String {
-    format!("{}, Resource={}", row.gvk.api_version(), row.gvr.resource)
 }
 
 #[derive(Deserialize)]

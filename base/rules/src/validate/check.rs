@@ -1,8 +1,24 @@
 //! Checks that many kinds share. Paths are below `at`; absent values pass unless said otherwise.
-use irori_api::field::{ErrorList, FieldPath, Wrong};
+use irori_api::field::{ErrorList, FieldError, FieldPath, Wrong};
 use serde_json::Value;
 
+use super::definition::shown;
 use crate::tree::{get, int, text};
+
+/// A struct as a stock server shows it in its messages: the name there, the name here, and what stands for a field that is not given.
+pub fn go(value: &Value, fields: &[(&str, &str, &str)]) -> String {
+    let one = |(name, here, none): &(&str, &str, &str)| {
+        let value = get(value, &[here]).map_or_else(|| (*none).to_owned(), shown::json);
+        format!("{name:?}:{value}")
+    };
+    format!("{{{}}}", fields.iter().map(one).collect::<Vec<_>>().join(","))
+}
+
+/// An error that shows a struct.
+pub fn wrong_go(errors: &mut ErrorList, at: FieldPath, wrong: Wrong, shown: &str, why: &str) {
+    let colon = if why.is_empty() { "" } else { ": " };
+    errors.push(FieldError::without_value(at, wrong, format!("{shown}{colon}{why}")));
+}
 
 /// The path of a field below another.
 pub fn below(at: &FieldPath, path: &[&str]) -> FieldPath {

@@ -1,6 +1,6 @@
 //! Containers of a pod.
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
 };
 use serde_json::Value;
@@ -456,8 +456,10 @@ pub fn profiles(context: &Value, at: &FieldPath, errors: &mut ErrorList) {
                 Some(path) => volume::local_path(errors, path, &at.child("localhostProfile")),
             },
             kind => {
-                if let Some(path) = local {
-                    errors.invalid(at.child("localhostProfile"), path, "can only be set when seccomp type is Localhost");
+                if local.is_some() {
+                    let shown = check::go(profile, &[("Type", "type", "\"\""), ("LocalhostProfile", "localhostProfile", "null")]);
+                    let why = "can only be set when seccomp type is Localhost";
+                    check::wrong_go(errors, at.child("localhostProfile"), Wrong::Invalid, &shown, why);
                 }
                 if !matches!(kind, "RuntimeDefault" | "Unconfined") {
                     errors.not_supported(at.child("type"), kind, &["Localhost", "RuntimeDefault", "Unconfined"]);

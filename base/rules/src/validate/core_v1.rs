@@ -1,7 +1,7 @@
 //! Kinds of the core group that have few rules.
 use base64::{Engine, engine::general_purpose::STANDARD};
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
 };
 use serde_json::Value;
@@ -125,12 +125,14 @@ fn node(object: &Value, errors: &mut ErrorList) {
             other => errors.not_supported(at.child("effect"), other, &["NoSchedule", "PreferNoSchedule", "NoExecute"]),
         }
         if seen.contains(&(key, effect)) {
-            errors.push(irori_api::field::FieldError::new(
-                at,
-                irori_api::field::Wrong::Duplicate,
-                taint.clone(),
-                "taints must be unique by key and effect pair",
-            ));
+            let fields = [
+                ("Key", "key", "\"\""),
+                ("Value", "value", "\"\""),
+                ("Effect", "effect", "\"\""),
+                ("TimeAdded", "timeAdded", "null"),
+            ];
+            let why = "taints must be unique by key and effect pair";
+            check::wrong_go(errors, at, Wrong::Duplicate, &check::go(taint, &fields), why);
         }
         seen.push((key, effect));
     }

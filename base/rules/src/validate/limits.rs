@@ -1,10 +1,11 @@
 //! LimitRange and ResourceQuota.
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
 };
 use serde_json::Value;
 
+use super::{check, definition::shown};
 use crate::tree::{get, items, map, text};
 
 pub fn limit_range(object: &Value, errors: &mut ErrorList) {
@@ -122,8 +123,9 @@ const SCOPES: &[&str] = &[
 fn scopes(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let hard: Vec<&String> = map(spec, &["hard"]).into_iter().flatten().map(|(name, _)| name).collect();
     let list: Vec<&str> = items(spec, &["scopes"]).iter().filter_map(Value::as_str).collect();
+    let shown = shown::json(&Value::Array(items(spec, &["scopes"]).to_vec()));
     for scope in &list {
-        scope_of(scope, &hard, &at.child("scopes"), items(spec, &["scopes"]), errors);
+        scope_of(scope, &hard, &at.child("scopes"), &shown, errors);
     }
     for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
         if list.contains(&one) && list.contains(&other) {
@@ -132,10 +134,13 @@ fn scopes(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     let expressions = items(spec, &["scopeSelector", "matchExpressions"]);
     let at = at.child("scopeSelector").child("matchExpressions");
+    let fields = [("ScopeName", "scopeName", "\"\""), ("Operator", "operator", "\"\""), ("Values", "values", "null")];
+    let shown: Vec<String> = expressions.iter().map(|expression| check::go(expression, &fields)).collect();
+    let shown = format!("{{\"MatchExpressions\":[{}]}}", shown.join(","));
     for expression in expressions {
         let (scope, operator) = (text(expression, &["scopeName"]), text(expression, &["operator"]));
         if SCOPES.contains(&scope) {
-            scope_of(scope, &hard, &at, expressions, errors);
+            scope_of(scope, &hard, &at, &shown, errors);
         } else {
             errors.invalid(at.child("scopeName"), scope, "unsupported scope");
         }
@@ -165,10 +170,9 @@ fn scopes(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 /// A scope has to be able to tell the things that the quota counts.
-fn scope_of(scope: &str, hard: &[&String], at: &FieldPath, given: &[Value], errors: &mut ErrorList) {
-    let given = Value::Array(given.to_vec());
+fn scope_of(scope: &str, hard: &[&String], at: &FieldPath, shown: &str, errors: &mut ErrorList) {
     if !SCOPES.contains(&scope) {
-        errors.invalid(at.clone(), given, "unsupported scope");
+        check::wrong_go(errors, at.clone(), Wrong::Invalid, shown, "unsupported scope");
         return;
     }
     let fits = |name: &str| {
@@ -195,7 +199,7 @@ fn scope_of(scope: &str, hard: &[&String], at: &FieldPath, given: &[Value], erro
         }
     };
     if hard.iter().any(|name| QUOTED.contains(&name.as_str()) && !fits(name)) {
-        errors.invalid(at.clone(), given, "unsupported scope applied to resource");
+        check::wrong_go(errors, at.clone(), Wrong::Invalid, shown, "unsupported scope applied to resource");
     }
 }
 

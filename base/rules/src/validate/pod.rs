@@ -1,6 +1,6 @@
 //! Pods and pod templates.
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
 };
 use serde_json::Value;
@@ -115,15 +115,19 @@ fn claims(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         let at = at.index(i);
         check::required_name(errors, claim, &at, &["name"], names::dns_label);
         let given = |field: &str| get(claim, &[field]).is_some();
+        let told = |errors: &mut ErrorList, why: &str| {
+            let fields = [
+                ("Name", "name", "\"\""),
+                ("ResourceClaimName", "resourceClaimName", "null"),
+                ("ResourceClaimTemplateName", "resourceClaimTemplateName", "null"),
+            ];
+            check::wrong_go(errors, at.clone(), Wrong::Invalid, &check::go(claim, &fields), why);
+        };
         match (given("resourceClaimName"), given("resourceClaimTemplateName")) {
-            (false, false) => {
-                errors.invalid(at, claim.clone(), "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+            (false, false) => told(errors, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
+            (true, true) => {
+                told(errors, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
             }
-            (true, true) => errors.invalid(
-                at,
-                claim.clone(),
-                "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
-            ),
             _ => {}
         }
     }

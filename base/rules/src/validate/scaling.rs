@@ -1,6 +1,6 @@
 //! Autoscalers, disruption budgets, priorities, runtimes.
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
 };
 use serde_json::Value;
@@ -19,7 +19,14 @@ pub fn content(group: &str, kind: &str, object: &Value, errors: &mut ErrorList) 
         ("policy", "PodDisruptionBudget") => {
             let (min, max) = (get(spec, &["minAvailable"]), get(spec, &["maxUnavailable"]));
             if min.is_some() && max.is_some() {
-                errors.invalid(at.clone(), spec.clone(), "minAvailable and maxUnavailable cannot be both set");
+                let fields = [
+                    ("MinAvailable", "minAvailable", "null"),
+                    ("Selector", "selector", "null"),
+                    ("MaxUnavailable", "maxUnavailable", "null"),
+                    ("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy", "null"),
+                ];
+                let why = "minAvailable and maxUnavailable cannot be both set";
+                check::wrong_go(errors, at.clone(), Wrong::Invalid, &check::go(spec, &fields), why);
             }
             for field in ["minAvailable", "maxUnavailable"] {
                 let value = get(spec, &[field]);
@@ -183,12 +190,12 @@ fn source_of(field: &str, source: &Value, at: &FieldPath, errors: &mut ErrorList
             }
         }
         _ => {
-            if text(source, &["metric", "name"]).is_empty() {
-                errors.required(at.child("metric").child("name"), "must specify a metric name");
-            }
             if field == "object" {
                 check::required_name(errors, source, at, &["describedObject", "kind"], names::path_segment);
                 check::required_name(errors, source, at, &["describedObject", "name"], names::path_segment);
+            }
+            if text(source, &["metric", "name"]).is_empty() {
+                errors.required(at.child("metric").child("name"), "must specify a metric name");
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Services.
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
 };
 use serde_json::Value;
 
-use super::{check, meta};
+use super::{check, definition::shown, meta};
 use crate::tree::{get, int, items, text};
 
 pub fn service(object: &Value, errors: &mut ErrorList) {
@@ -92,10 +92,6 @@ fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
         if kind == "ClusterIP" && int(port, &["nodePort"]).unwrap_or(0) != 0 {
             errors.forbidden(at.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
         }
-        let key = |p: &Value| (text(p, &["protocol"]).to_owned(), int(p, &["port"]), text(p, &["name"]).is_empty());
-        if ports[..i].iter().any(|p| (key(p).0, key(p).1) == (key(port).0, key(port).1)) {
-            errors.duplicate(at.clone(), port.clone());
-        }
         let node = |p: &Value| (int(p, &["nodePort"]).unwrap_or(0), text(p, &["protocol"]).to_owned());
         // Ports of one number are given one node port; of one protocol they cannot share it.
         let gets = gives_ports && node(port).0 == 0;
@@ -105,6 +101,17 @@ fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
         }
         if kind == "LoadBalancer" && number == 10250 {
             errors.invalid(at.child("port"), number, "may not expose port 10250 externally since it is used by kubelet");
+        }
+    }
+    let key = |p: &Value| (text(p, &["protocol"]).to_owned(), int(p, &["port"]).unwrap_or(0));
+    for (i, port) in ports.iter().enumerate() {
+        if ports[..i].iter().any(|p| key(p) == key(port)) {
+            let (protocol, number) = key(port);
+            let shown = format!(
+                "{{\"Name\":\"\",\"Protocol\":{},\"AppProtocol\":null,\"Port\":{number},\"TargetPort\":0,\"NodePort\":0}}",
+                shown::json(&Value::from(protocol))
+            );
+            check::wrong_go(errors, at.child("ports").index(i), Wrong::Duplicate, &shown, "");
         }
     }
 }

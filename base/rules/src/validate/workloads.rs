@@ -1,8 +1,8 @@
 //! Workloads of apps, and ReplicationController.
-use irori_api::field::{ErrorList, FieldPath};
+use irori_api::field::{ErrorList, FieldPath, Wrong};
 use serde_json::Value;
 
-use super::{check, pod, selector};
+use super::{check, definition::shown, pod, selector};
 use crate::tree::{get, int, items, map, text};
 
 pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
@@ -102,7 +102,13 @@ fn deployment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             None => errors.required(path.child("rollingUpdate"), "this should be defaulted and never be nil"),
             Some(rolling) => rolling_deployment(rolling, &path.child("rollingUpdate"), errors),
         },
-        _ => errors.not_supported(path, strategy.clone(), &["Recreate", "RollingUpdate"]),
+        kind => {
+            let fields = [("MaxUnavailable", "maxUnavailable", "0"), ("MaxSurge", "maxSurge", "0")];
+            let rolling = rolling.map_or_else(|| "null".to_owned(), |rolling| check::go(rolling, &fields));
+            let shown = format!("{{\"Type\":{},\"RollingUpdate\":{rolling}}}", shown::json(&Value::from(kind)));
+            let why = "supported values: \"Recreate\", \"RollingUpdate\"";
+            check::wrong_go(errors, path, Wrong::NotSupported, &shown, why);
+        }
     }
     counts(spec, at, &["minReadySeconds", "revisionHistoryLimit"], errors);
     if let Some(deadline) = int(spec, &["progressDeadlineSeconds"]) {
