@@ -111,7 +111,8 @@ fn patches() -> Vec<Case> {
         patch("a directive that is none", STRATEGIC, r#"{"$patch":"explode"}"#, &[500]),
         patch("a strategic patch that is a number", STRATEGIC, "7", &[400]),
         patch("a patch of no known kind", "application/json", "{}", &[415]),
-        patch("apply, that is not there yet", "application/apply-patch+yaml", "{}", &[400, 415, 501]),
+        patch("an apply by nobody", "application/apply-patch+yaml", "{}", &[422]),
+        patch("an apply that is no YAML", "application/apply-patch+yaml", "a: [", &[400]),
     ]
 }
 
