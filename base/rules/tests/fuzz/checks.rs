@@ -207,6 +207,9 @@ fn applies(tables: &Tables, row: &Row, one: &Value, other: &Value) -> Checked<bo
     if !validate_create(row, row, &live).is_empty() {
         return Ok(false); // never stored
     }
+    if live["metadata"]["managedFields"].to_string().contains(r#":\"\""#) {
+        return Ok(false); // an item's key was said to be empty, and a default made it another item's
+    }
     if live["metadata"].get("managedFields").is_none() {
         return Ok(false); // nothing was said, so that the next apply is the first that anybody owns anything by
     }
