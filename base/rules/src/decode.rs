@@ -371,6 +371,8 @@ fn int_of(n: &Number, bits: &IntegerBits) -> Option<i64> {
 fn number_of(n: Number) -> Value {
     match n.as_f64() {
         Some(f) if n.is_f64() && f.fract() == 0.0 && f.abs() < 9.0e15 => Value::Number((f as i64).into()),
+        // Beyond what a double holds exactly, an integer is the double next to it.
+        Some(f) if f.abs() >= 9.0e15 => Number::from_f64(f).map_or(Value::Null, Value::Number),
         _ => Value::Number(n),
     }
 }
