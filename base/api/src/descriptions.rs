@@ -32,11 +32,6 @@ impl Descriptions {
         Self(definitions.into_iter().map(|(name, schema)| (name, TypeText::of(schema))).collect())
     }
 
-    /// None of them: of custom kinds, and where nobody reads them.
-    pub fn none() -> Self {
-        Self(BTreeMap::new())
-    }
-
     /// Of a type: `io.k8s.api.core.v1.Pod`.
     pub fn of(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.own.as_deref()

@@ -22,8 +22,7 @@
 //! Limits: `UPDATERS_MAX` entries of `Update`, then `ancient-changes` per version; `MANAGER_BYTES_MAX` bytes of a name;
 //! 100 errors of an applied object are told. Work grows with the size of what comes in, not faster (but for sorting).
 //! Costs (release, 1 KB): create 5 to 25 µs, update 10 to 40 µs, apply 20 to 110 µs with decoding and defaults.
-//! Known difference: an empty list where none was, and a field of a disabled feature, are not noted as set at a create; they
-//! are dropped before this module sees them. Not here: sets written when a list was atomic are not carried over to a schema where it no longer is.
+//! Known difference: an empty list that is not required is not noted as set; it is dropped before this module sees it. Not here: sets written when a list was atomic are not carried over to a schema where it no longer is.
 mod apply;
 mod check;
 mod diff;

@@ -102,7 +102,7 @@ pub fn prepare_create(tables: &Tables, row: &Row, object: &mut Value, birth: &Bi
     if strategy.status {
         remove(object, &["status"]);
     }
-    disabled::drop_disabled(&row.gvk.group, &row.gvk.kind, object);
+    disabled::drop_disabled(row, object);
     (strategy.create)(object, birth);
     canonical(&tables.schemas, &row.of, object);
 }
@@ -124,7 +124,7 @@ pub fn prepare_update(tables: &Tables, row: &Row, new: &mut Value, old: &Value, 
         Part::Status => keep_content(new, old),
         Part::Sub(_) => {}
     }
-    disabled::drop_disabled(&row.gvk.group, &row.gvk.kind, new);
+    disabled::drop_disabled(row, new);
     (strategy.update)(new, old, part, now);
     canonical(&tables.schemas, &row.of, new);
     if strategy.generation && part != Part::Status && content_changed(new, old) {

@@ -15,6 +15,7 @@ mod tests;
 mod usage;
 
 pub use scope::covers;
+use usage::number;
 pub use usage::usage;
 
 /// Amounts by the names that quotas give them.
@@ -28,15 +29,15 @@ pub fn is_counted(resource: Resource<'_>) -> bool {
     resource.1 != "events"
 }
 
-/// Amounts at a path of a quota.
-pub fn amounts(quota: &Value, path: &[&str]) -> Amounts {
-    let all = map(quota, path).into_iter().flatten();
+/// Amounts at a path of an object.
+pub fn amounts(of: &Value, path: &[&str]) -> Amounts {
+    let all = map(of, path).into_iter().flatten();
     all.filter_map(|(name, amount)| Some((name.clone(), amount.as_str()?.parse().ok()?))).collect()
 }
 
 /// The difference that a change makes; what stays the same is left out.
 pub fn difference(new: &Amounts, old: &Amounts) -> Amounts {
-    let zero = || Quantity::new(0, irori_api::quantity::Format::DecimalSi);
+    let zero = || number(0);
     let mut changed = Amounts::new();
     for name in new.keys().chain(old.keys()) {
         let (is, was) = (new.get(name).cloned().unwrap_or_else(zero), old.get(name).cloned().unwrap_or_else(zero));
@@ -59,7 +60,7 @@ pub enum Verdict {
 }
 
 /// Judges a change of what is used against one quota. Only names that the quota's status knows count; what is given back is always
-/// taken. `missing`: what the object had to say and does not, by `must_say`.
+/// taken.
 pub fn judge(quota: &Value, change: &Amounts) -> Verdict {
     let (hard, used) = (amounts(quota, &["status", "hard"]), amounts(quota, &["status", "used"]));
     let asked: Amounts = change.iter().filter(|(name, _)| hard.contains_key(*name)).map(|(n, q)| (n.clone(), *q)).collect();
@@ -131,7 +132,7 @@ pub fn counted_under(name: &str) -> Resource<'_> {
 
 /// What all these objects use of what a quota names; the others are not looked at.
 pub fn recount<'a>(quota: &Value, objects: impl Iterator<Item = (Resource<'a>, &'a Value)>) -> Amounts {
-    let zero = |name: &String| (name.clone(), Quantity::new(0, irori_api::quantity::Format::DecimalSi));
+    let zero = |name: &String| (name.clone(), number(0));
     let mut used: Amounts = amounts(quota, &["spec", "hard"]).keys().map(zero).collect();
     for (resource, object) in objects.filter(|(resource, object)| covers(quota, *resource, object)) {
         for (name, amount) in usage(resource, object) {

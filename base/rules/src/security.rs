@@ -12,7 +12,7 @@ mod restricted;
 #[cfg(test)]
 mod tests;
 
-pub use policy::{Level, Policy, Standard};
+pub use policy::{LABELS, Level, Policy, Standard};
 
 use crate::tree::{get, items, text};
 

@@ -6,6 +6,7 @@ use irori_api::{field::FieldPath, names, row::Row, status::quoted};
 use serde_json::Value;
 
 use crate::{
+    template_path,
     tree::{get, int, items, text},
     validate::unknown_formats,
 };
@@ -29,16 +30,16 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
         }
         ("", "ReplicationController") | ("apps", "ReplicaSet" | "Deployment") | ("batch", "Job") => {
             host_name(named, "Pod names and hostnames", &mut told);
-            template(new, old, &["spec", "template"], &mut told);
+            template(row, new, old, &mut told);
         }
-        ("apps", "DaemonSet") => template(new, old, &["spec", "template"], &mut told),
+        ("apps", "DaemonSet") => template(row, new, old, &mut told),
         ("apps", "StatefulSet") => {
-            template(new, old, &["spec", "template"], &mut told);
+            template(row, new, old, &mut told);
             kinds::stateful_set(new, &mut told);
         }
         ("batch", "CronJob") => {
             host_name(named, "Pod names and hostnames", &mut told);
-            template(new, old, &["spec", "jobTemplate", "spec", "template"], &mut told);
+            template(row, new, old, &mut told);
             if text(new, &["spec", "schedule"]).contains("TZ") {
                 told.push(
                     "CRON_TZ or TZ used in spec.schedule is not officially supported, see \
@@ -52,7 +53,7 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
             let formats = unknown_formats(new).into_iter().filter(|format| !before.contains(format));
             told.extend(formats.map(|format| format!("unrecognized format {}", quoted(format))));
         }
-        ("", "PodTemplate") => template(new, old, &["template"], &mut told),
+        ("", "PodTemplate") => template(row, new, old, &mut told),
         (group, kind) => kinds::content(group, kind, new, &mut told),
     }
     told
@@ -70,7 +71,8 @@ fn host_name(name: Option<&str>, of: &str, told: &mut Vec<String>) {
 }
 
 /// A template is looked at again where the object around it has changed.
-fn template(new: &Value, old: Option<&Value>, path: &[&str], told: &mut Vec<String>) {
+fn template(row: &Row, new: &Value, old: Option<&Value>, told: &mut Vec<String>) {
+    let Some(path) = template_path(row) else { return };
     let generation = |object: &Value| int(object, &["metadata", "generation"]);
     if old.is_some_and(|old| generation(old) == generation(new)) {
         return;

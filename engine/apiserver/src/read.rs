@@ -15,6 +15,7 @@ use crate::{
     respond::{self, Listed},
     select::Selection,
     server::Server,
+    stored,
 };
 
 /// The key prefix of a row's objects, in one namespace or all: ends with a slash.
@@ -58,6 +59,17 @@ pub fn about<'a>(row: &'a Row, name: &'a str) -> About<'a> {
 pub async fn find(server: &Server, row: &Row, namespace: &str, name: &str) -> Answered<Entry> {
     let found = server.store.get(&key(row, namespace, name)?).await?;
     found.ok_or_else(|| Refusal::not_found(about(row, name)))
+}
+
+/// All objects below a key prefix as they lie in the store; one that cannot be read is left out.
+pub async fn all(server: &Server, prefix: &str) -> Answered<Vec<Value>> {
+    let page = server.store.range(Range { prefix: prefix.to_owned(), ..Range::default() }).await?;
+    Ok(page.entries.iter().filter_map(|entry| stored::tree(entry).ok()).collect())
+}
+
+/// The entry of a namespace.
+pub async fn namespace(server: &Server, name: &str) -> Answered<Option<Entry>> {
+    Ok(server.store.get(&format!("core/namespaces/{name}")).await?)
 }
 
 /// GET of one object.

@@ -1,9 +1,8 @@
 //! What a pod uses: its containers together, or what it takes to initialise it, and its overhead.
-use irori_api::quantity::Quantity;
 use serde_json::Value;
 
-use super::{Amounts, usage::number};
-use crate::tree::{get, items, map, text};
+use super::{Amounts, amounts, usage::number};
+use crate::tree::{items, text};
 
 /// Amounts by the names of quotas. A pod that has ended uses nothing but its place in the store.
 pub fn usage(pod: &Value) -> Amounts {
@@ -31,12 +30,12 @@ pub fn usage(pod: &Value) -> Amounts {
 fn total(pod: &Value, side: &str) -> Amounts {
     let mut running = Amounts::new();
     for container in items(pod, &["spec", "containers"]) {
-        add(&mut running, amounts(container, side));
+        add(&mut running, amounts(container, &["resources", side]));
     }
     let mut sidecars = Amounts::new();
     let mut most = Amounts::new();
     for container in items(pod, &["spec", "initContainers"]) {
-        let own = amounts(container, side);
+        let own = amounts(container, &["resources", side]);
         if text(container, &["restartPolicy"]) == "Always" {
             add(&mut running, own.clone());
             add(&mut sidecars, own);
@@ -49,26 +48,15 @@ fn total(pod: &Value, side: &str) -> Amounts {
     }
     raise(&mut running, &most);
     // What the pod says as a whole counts instead.
-    for (name, amount) in amounts(get(pod, &["spec"]).unwrap_or(&Value::Null), side) {
+    for (name, amount) in amounts(pod, &["spec", "resources", side]) {
         running.insert(name, amount);
     }
-    for (name, amount) in parsed(map(pod, &["spec", "overhead"])) {
+    for (name, amount) in amounts(pod, &["spec", "overhead"]) {
         if side == "requests" || running.contains_key(&name) {
             add(&mut running, Amounts::from([(name, amount)]));
         }
     }
     running
-}
-
-fn amounts(of: &Value, side: &str) -> Amounts {
-    parsed(map(of, &["resources", side]))
-}
-
-fn parsed(of: Option<&serde_json::Map<String, Value>>) -> Amounts {
-    of.into_iter()
-        .flatten()
-        .filter_map(|(name, amount)| Some((name.clone(), amount.as_str()?.parse::<Quantity>().ok()?)))
-        .collect()
 }
 
 fn add(to: &mut Amounts, more: Amounts) {

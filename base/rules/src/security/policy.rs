@@ -3,7 +3,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-const PREFIX: &str = "pod-security.kubernetes.io/";
+/// What the labels of a namespace begin with that say a level or a version.
+pub const LABELS: &str = "pod-security.kubernetes.io/";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -55,7 +56,7 @@ pub struct Policy {
 impl Policy {
     /// From the labels of a namespace. What cannot be read is as strict as can be where it is enforced, and nothing where it is told.
     pub fn of(labels: Option<&Map<String, Value>>) -> Policy {
-        let label = |name: &str| labels.and_then(|l| l.get(&format!("{PREFIX}{name}"))).and_then(Value::as_str);
+        let label = |name: &str| labels.and_then(|l| l.get(&format!("{LABELS}{name}"))).and_then(Value::as_str);
         let version = |name: &str| label(name).map(|text| parse_version(text).unwrap_or(Standard::LATEST));
         let latest = Standard { level: Level::Privileged, minor: Standard::LATEST };
         let (mut enforce, mut warn) = (latest, latest);
@@ -82,7 +83,7 @@ pub fn faults(labels: Option<&Map<String, Value>>) -> Vec<(String, String, &'sta
             ("", (|v| Level::parse(v).is_some()) as fn(&str) -> bool, "must be one of privileged, baseline, restricted"),
             ("-version", |v| parse_version(v).is_some(), "must be \"latest\" or \"v1.x\""),
         ] {
-            let label = format!("{PREFIX}{mode}{suffix}");
+            let label = format!("{LABELS}{mode}{suffix}");
             if let Some(value) = labels.and_then(|l| l.get(&label)).and_then(Value::as_str).filter(|v| !readable(v)) {
                 faults.push((label, value.to_owned(), why));
             }

@@ -1,6 +1,5 @@
 //! DefaultStorageClass and DefaultIngressClass: who names no class gets the one that is marked as the default.
 use irori_rules::tree;
-use irori_store::Range;
 use serde_json::Value;
 
 use super::{Attributes, Plugin};
@@ -9,7 +8,6 @@ use crate::{
     read,
     refusal::{Answered, Refusal},
     server::Server,
-    stored,
 };
 
 pub struct DefaultStorageClass;
@@ -18,9 +16,7 @@ pub struct DefaultStorageClass;
 impl Plugin for DefaultStorageClass {
     async fn mutate(&self, server: &Server, _: &mut Call, asked: &Attributes<'_>, claim: &mut Value) -> Answered<()> {
         const OLD: &str = "volume.beta.kubernetes.io/storage-class";
-        let named = tree::get(claim, &["spec", "storageClassName"]).is_some()
-            || tree::get(claim, &["metadata", "annotations", OLD]).is_some();
-        if !asked.creates("", "persistentvolumeclaims") || named {
+        if !asked.creates("", "persistentvolumeclaims") || names_a_class(claim, "storageClassName", OLD) {
             return Ok(());
         }
         let marks = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
@@ -38,9 +34,7 @@ pub struct DefaultIngressClass;
 impl Plugin for DefaultIngressClass {
     async fn mutate(&self, server: &Server, _: &mut Call, asked: &Attributes<'_>, ingress: &mut Value) -> Answered<()> {
         const OLD: &str = "kubernetes.io/ingress.class";
-        let named = tree::get(ingress, &["spec", "ingressClassName"]).is_some()
-            || tree::get(ingress, &["metadata", "annotations", OLD]).is_some();
-        if !asked.creates("networking.k8s.io", "ingresses") || named {
+        if !asked.creates("networking.k8s.io", "ingresses") || names_a_class(ingress, "ingressClassName", OLD) {
             return Ok(());
         }
         let marks = ["ingressclass.kubernetes.io/is-default-class"];
@@ -57,20 +51,18 @@ impl Plugin for DefaultIngressClass {
     }
 }
 
+/// By its field, or by the annotation that was there before it.
+fn names_a_class(object: &Value, field: &str, annotation: &str) -> bool {
+    tree::get(object, &["spec", field]).is_some() || tree::get(object, &["metadata", "annotations", annotation]).is_some()
+}
+
 /// Names of the objects that an annotation marks as the default: the newest first, of the same second by name.
 async fn marked(server: &Server, prefix: &str, marks: &[&str]) -> Answered<Vec<String>> {
-    let page = server.store.range(Range { prefix: prefix.to_owned(), ..Range::default() }).await?;
-    let is_marked = |object: &Value| marks.iter().any(|mark| tree::text(object, &["metadata", "annotations", mark]) == "true");
-    let mut found: Vec<(String, String)> = page
-        .entries
-        .iter()
-        .filter_map(|entry| stored::tree(entry).ok())
-        .filter(is_marked)
-        .map(|object| {
-            let text = |field: &str| tree::text(&object, &["metadata", field]).to_owned();
-            (text("creationTimestamp"), text("name"))
-        })
-        .collect();
+    let is_marked = |object: &&Value| marks.iter().any(|mark| tree::text(object, &["metadata", "annotations", mark]) == "true");
+    let all = read::all(server, prefix).await?;
+    let text = |object: &Value, field: &str| tree::text(object, &["metadata", field]).to_owned();
+    let mut found: Vec<(String, String)> =
+        all.iter().filter(is_marked).map(|object| (text(object, "creationTimestamp"), text(object, "name"))).collect();
     found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     Ok(found.into_iter().map(|(_, name)| name).collect())
 }

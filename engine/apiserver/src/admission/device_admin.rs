@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Attributes, Operation, Plugin};
 use crate::{
     call::Call,
+    read,
     refusal::{About, Answered, Refusal},
     server::Server,
     stored,
@@ -37,7 +38,7 @@ impl Plugin for DeviceAdmin {
         if errors.is_empty() {
             return Ok(());
         }
-        let entry = server.store.get(&format!("core/namespaces/{}", call.asked.namespace)).await?;
+        let entry = read::namespace(server, &call.asked.namespace).await?;
         let namespace = entry.map(|entry| stored::tree(&entry)).transpose().map_err(Refusal::internal)?.unwrap_or(Value::Null);
         if tree::text(&namespace, &["metadata", "labels", LABEL]) == "true" {
             return Ok(());

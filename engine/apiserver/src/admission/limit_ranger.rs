@@ -1,6 +1,5 @@
 //! LimitRanger: a namespace says what its containers get that say nothing, and what is too little or too much.
 use irori_rules::{limit_range, tree};
-use irori_store::Range;
 use serde_json::Value;
 
 use super::{Attributes, Operation, Plugin};
@@ -9,7 +8,6 @@ use crate::{
     read,
     refusal::{Answered, Refusal},
     server::Server,
-    stored,
 };
 
 pub struct LimitRanger;
@@ -47,7 +45,5 @@ impl Plugin for LimitRanger {
 }
 
 async fn ranges(server: &Server, namespace: &str) -> Answered<Vec<Value>> {
-    let prefix = format!("core/limitranges/{namespace}/");
-    let page = server.store.range(Range { prefix, ..Range::default() }).await?;
-    Ok(page.entries.iter().filter_map(|entry| stored::tree(entry).ok()).collect())
+    read::all(server, &format!("core/limitranges/{namespace}/")).await
 }

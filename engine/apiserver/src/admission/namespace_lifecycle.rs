@@ -24,7 +24,7 @@ impl Plugin for NamespaceLifecycle {
             return Ok(());
         }
         let namespace = call.asked.namespace.as_str();
-        let Some(entry) = server.store.get(&format!("core/namespaces/{namespace}")).await? else {
+        let Some(entry) = read::namespace(server, namespace).await? else {
             return Err(Refusal::not_found(About { group: "", resource: "namespaces", name: namespace }));
         };
         // Nearly every namespace stays: what does not even hold the word is not parsed.

@@ -17,8 +17,6 @@ use crate::{
     stored,
 };
 
-const LABELS: &str = "pod-security.kubernetes.io/";
-
 pub struct PodSecurity;
 
 #[async_trait::async_trait]
@@ -30,7 +28,7 @@ impl Plugin for PodSecurity {
         match asked.resource() {
             ("", "namespaces") if asked.subresource.is_empty() => namespace(server, call, asked, object).await,
             ("", "pods") => pod(server, call, asked, object).await,
-            resource => match template_of(resource).and_then(|path| tree::get(object, path)) {
+            _ => match irori_rules::template_path(asked.row).and_then(|path| tree::get(object, path)) {
                 Some(template) if asked.subresource.is_empty() => {
                     let policy = policy(server, &call.asked.namespace).await?;
                     warn(call, policy, template);
@@ -42,22 +40,10 @@ impl Plugin for PodSecurity {
     }
 }
 
-/// Where a kind keeps the template of its pods.
-fn template_of(resource: (&str, &str)) -> Option<&'static [&'static str]> {
-    match resource {
-        ("", "podtemplates") => Some(&["template"]),
-        ("", "replicationcontrollers")
-        | ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets")
-        | ("batch", "jobs") => Some(&["spec", "template"]),
-        ("batch", "cronjobs") => Some(&["spec", "jobTemplate", "spec", "template"]),
-        _ => None,
-    }
-}
-
 async fn policy(server: &Server, namespace: &str) -> Answered<Policy> {
-    let entry = server.store.get(&format!("core/namespaces/{namespace}")).await?;
+    let entry = read::namespace(server, namespace).await?;
     // Nearly every namespace says nothing: what does not even hold the word is not parsed.
-    let Some(entry) = entry.filter(|entry| stored::mentions(entry, LABELS)) else { return Ok(Policy::of(None)) };
+    let Some(entry) = entry.filter(|entry| stored::mentions(entry, security::LABELS)) else { return Ok(Policy::of(None)) };
     let found = stored::tree(&entry).map_err(Refusal::internal)?;
     Ok(Policy::of(tree::map(&found, &["metadata", "labels"])))
 }

@@ -1,6 +1,5 @@
 //! Priority: a pod's priority and preemption policy come from its priority class.
 use irori_rules::tree;
-use irori_store::Range;
 use serde_json::Value;
 
 use super::{Attributes, Plugin};
@@ -90,7 +89,7 @@ impl Plugin for Priority {
 
 /// The class for pods that name none: of those marked so, the lowest.
 async fn default_class(server: &Server) -> Answered<Option<Value>> {
-    let page = server.store.range(Range { prefix: CLASSES.to_owned(), ..Range::default() }).await?;
-    let marked = page.entries.iter().filter_map(|e| stored::tree(e).ok()).filter(|c| tree::flag(c, &["globalDefault"]));
+    let all = read::all(server, CLASSES).await?;
+    let marked = all.into_iter().filter(|c| tree::flag(c, &["globalDefault"]));
     Ok(marked.min_by_key(|c| tree::int(c, &["value"]).unwrap_or(0)))
 }

@@ -8,7 +8,6 @@ use irori_api::{
 };
 use irori_http::Response;
 use irori_rules::tree;
-use irori_store::Range;
 
 use super::success;
 use crate::{
@@ -19,7 +18,6 @@ use crate::{
     refusal::{Answered, Refusal},
     respond,
     server::Server,
-    stored,
 };
 
 /// POST. A pod that a PodDisruptionBudget covers is not evicted: budgets are not kept by this server yet.
@@ -32,9 +30,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let runs = !tree::text(&pod, &["spec", "nodeName"]).is_empty()
         && !matches!(tree::text(&pod, &["status", "phase"]), "Pending" | "Succeeded" | "Failed");
     if runs {
-        let budgets =
-            server.store.range(Range { prefix: format!("policy/poddisruptionbudgets/{namespace}/"), ..Range::default() }).await?;
-        for budget in budgets.entries.iter().filter_map(|e| stored::tree(e).ok()) {
+        for budget in read::all(server, &format!("policy/poddisruptionbudgets/{namespace}/")).await? {
             let selector =
                 budget["spec"].get("selector").map(LabelSelector::from_object).transpose().map_err(Refusal::internal)?;
             if selector.is_some_and(|s| s.matches_labels(&pod["metadata"]["labels"])) {
