@@ -58,8 +58,7 @@ fn admin_token(api: &Api) -> anyhow::Result<String> {
 
 async fn serve(api: Api, token: String, clock_offset: SignedDuration) -> anyhow::Result<()> {
     let data = DataDir::open(&api.data_dir)?;
-    let _held =
-        data.hold()?.with_context(|| format!("another process holds `{}` (E04: docs/errors/E04.md)", data.root().display()))?;
+    let _held = data.hold_or_refuse()?;
     let context = assemble::Context::new(data, clock_offset)?;
     let assemble::Context { clock, tasks, .. } = &context;
     let (store, trust) = api.store.open(&context, "home.arpa").await?;

@@ -119,6 +119,11 @@ impl DataDir {
         }
     }
 
+    /// Takes the folder for this process, which cannot do its work otherwise.
+    pub fn hold_or_refuse(&self) -> Result<Held> {
+        self.hold()?.with_context(|| format!("another process holds `{}` (E04: docs/errors/E04.md)", self.root.display()))
+    }
+
     /// Writes down that this process runs the home.
     pub fn announce(&self, running: &Running) -> Result<()> {
         write_whole(&self.running_file(), &serde_json::to_vec_pretty(running)?)

@@ -22,7 +22,7 @@ mod tokens;
 
 pub use ca::{CaTree, Lifetime, ServerRequest, Verified, names_of_request, request_server};
 pub use error::TrustError;
-pub use files::{read_secret, write_secret};
+pub use files::{read_secret, rename_durably, write_secret};
 pub use identity::{Identity, fingerprint};
 pub use rotating::Rotating;
 pub use sans::{Scope, SubjectName};

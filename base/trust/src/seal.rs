@@ -16,7 +16,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::{TrustError, read_secret, write_secret};
+use crate::{TrustError, read_secret, rename_durably, write_secret};
 
 /// First byte of every sealed value.
 pub const SEALED: u8 = 2;
@@ -391,6 +391,11 @@ pub fn parse_key(text: &[u8]) -> Option<[u8; KEY_BYTES]> {
     bytes.and_then(|bytes| bytes.try_into().ok())
 }
 
+/// The same, written.
+pub fn key_text(key: &[u8; KEY_BYTES]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Where the key lies that is to follow the one of a key file, until the change is done.
 pub fn next_key(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -400,18 +405,13 @@ pub fn next_key(path: &Path) -> PathBuf {
 
 /// Puts the key that follows in the place of a key file.
 pub fn take_next_key(path: &Path) -> Result<(), SealError> {
-    let taken = std::fs::rename(next_key(path), path).and_then(|()| match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    });
-    taken.map_err(|source| TrustError::Write { path: path.to_owned(), source }.into())
+    rename_durably(&next_key(path), path).map_err(|source| TrustError::Write { path: path.to_owned(), source }.into())
 }
 
 /// Makes a key, and writes it to a file (0600).
 pub fn make_key(path: &Path) -> Result<[u8; KEY_BYTES], SealError> {
     let key = random::<KEY_BYTES>()?;
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_secret(path, digits.as_bytes())?;
+    write_secret(path, key_text(&key).as_bytes())?;
     Ok(key)
 }
 

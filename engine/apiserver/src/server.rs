@@ -64,6 +64,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            // Not the /12 that kubeadm takes: a recording replayed against this server names addresses of 10.96 alone.
             service_cidrs: vec![Cidr { address: IpAddr::from([10, 96, 0, 0]), bits: 16 }],
             node_ports: (30_000, 32_767),
             issuer: "https://kubernetes.default.svc".to_owned(),

@@ -190,6 +190,10 @@ pub trait Store: Send + Sync + 'static {
     fn sealing(&self) -> Option<&SealedStore> {
         None
     }
+    /// Whether other servers may stand on the same store.
+    fn is_shared(&self) -> bool {
+        false
+    }
     /// Known where the store is on this machine.
     fn stats(&self) -> Option<Stats> {
         None

@@ -260,6 +260,10 @@ impl Store for EtcdStore {
         Ok(Box::new(FrozenRange::new(self.shared.clone(), self.shared.current().await?)))
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         if self.shared.client.living().is_ok() {
             history::note(self.noted.as_deref(), self.shared.client.newest());

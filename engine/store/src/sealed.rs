@@ -281,6 +281,10 @@ impl Store for SealedStore {
         Some(self)
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     fn stats(&self) -> Option<Stats> {
         self.inner.stats()
     }

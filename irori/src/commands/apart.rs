@@ -22,8 +22,7 @@ use crate::{
 
 fn open(data_dir: &std::path::Path, offset: SignedDuration) -> Result<(Context, Held)> {
     let data = DataDir::open(data_dir)?;
-    let held =
-        data.hold()?.with_context(|| format!("another process holds `{}` (E04: docs/errors/E04.md)", data.root().display()))?;
+    let held = data.hold_or_refuse()?;
     Ok((Context::new(data, offset)?, held))
 }
 

@@ -34,8 +34,7 @@ pub fn run(up: Up, offset: SignedDuration) -> Done {
         return detached::start(&up, offset);
     }
     let data = DataDir::open(&up.reading.data.data_dir)?;
-    let held =
-        data.hold()?.with_context(|| format!("another process holds `{}` (E04: docs/errors/E04.md)", data.root().display()))?;
+    let held = data.hold_or_refuse()?;
     // What a killed process wrote down about itself is not true any more.
     data.withdraw();
     assemble::runtime()?.block_on(bring_up(&up, &home, &text, data, held, offset))

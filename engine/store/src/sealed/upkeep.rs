@@ -71,7 +71,7 @@ impl SealedStore {
     /// a past that has such values end as compacted.
     pub async fn retire(&self) -> Result<u32, SealedError> {
         self.none_older().await?;
-        if self.is_shared() {
+        if self.inner.is_shared() {
             tokio::time::sleep(SETTLE).await;
         }
         let _nobody_seals = self.safe.sealing.write().await;
@@ -82,15 +82,10 @@ impl SealedStore {
     /// Wraps the data keys with another root key: from now on that one opens the store, and no other. The data keys stay, so that values
     /// need not be written again.
     pub async fn rewrap(&self, root: &NewRoot) -> Result<(), SealedError> {
-        if self.is_shared() {
+        if self.inner.is_shared() {
             return Err(SealedError::Shared);
         }
         self.replace_keys(|keys| Ok(keys.rewrapped(root)?)).await.map(drop)
-    }
-
-    /// Other servers may stand on the same store.
-    fn is_shared(&self) -> bool {
-        self.inner.stats().is_none()
     }
 
     /// On disk first: a value sealed with a key that a crash takes back would be lost.

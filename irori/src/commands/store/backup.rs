@@ -11,6 +11,7 @@ use futures::AsyncReadExt as _;
 use irori_apiserver::census::{Census, Look};
 use irori_runtime::{Clock, SignedDuration, Timestamp};
 use irori_store::{Backup, BackupWriter, OpenError, Summary};
+use irori_trust::rename_durably;
 use serde_json::json;
 
 use super::{BadBackup, Home, ask, look, open_backup, stopped};
@@ -88,9 +89,7 @@ impl Part {
     fn finish(self) -> Result<Summary, Ended> {
         self.file.sync_all().with_context(|| format!("sync `{}`", self.at.display()))?;
         let summary = open_backup(&self.at)?.read(drop).map_err(BadBackup)?;
-        fs::rename(&self.at, &self.wanted).with_context(|| format!("name `{}`", self.wanted.display()))?;
-        let folder = self.wanted.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| format!("sync `{}`", folder.display()))?;
+        rename_durably(&self.at, &self.wanted).with_context(|| format!("name `{}`", self.wanted.display()))?;
         Ok(summary)
     }
 }
@@ -128,8 +127,7 @@ pub fn restore(file: &Path, data: &Data) -> Done {
     let progress = Progress::new(false);
     let backup = open_backup(file)?;
     let data = DataDir::open(&data.data_dir)?;
-    let held = data.hold()?;
-    let _held = held.with_context(|| format!("another process holds `{}` (E04: docs/errors/E04.md)", data.root().display()))?;
+    let _held = data.hold_or_refuse()?;
     let stage = progress.stage("restore");
     let (summary, revision) = irori_store::restore(&backup, &data.store()).map_err(|failed| match failed {
         OpenError::NotEmpty { .. } => Exit::WrongInput.because(failed),

@@ -4,7 +4,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use futures::{AsyncBufReadExt as _, TryStreamExt as _};
 use irori_runtime::SignedDuration;
-use irori_trust::seal::{make_key, next_key, take_next_key};
+use irori_trust::seal::{key_text, make_key, next_key, take_next_key};
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -89,8 +89,7 @@ async fn to_key_file(client: &Client, file: &Path, progress: &Progress) -> Resul
     let stage = progress.stage("key");
     let next = next_key(file);
     let key = make_key(&next)?;
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    ask_whole(client, "POST", "/seal/key", json!({"key": digits}).to_string().into()).await?;
+    ask_whole(client, "POST", "/seal/key", json!({"key": key_text(&key)}).to_string().into()).await?;
     take_next_key(file)?;
     stage.done(&format!("`{}` opens the store from now on", file.display()));
     progress.note("keep a copy elsewhere; older backups still need the old key");
