@@ -1,5 +1,5 @@
 //! What tests ask of pods, in one word each.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -16,10 +16,15 @@ impl Home {
 
     /// Waits until a pod of namespace default is as `what` says; `looks` sees the whole object.
     pub fn wait_pod(&self, name: &str, what: &str, looks: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + SOON;
         eventually(&format!("pod {name} is {what}"), SOON, || {
             let said = self.kubectl(&["get", "pod", name, "-o", "json"]);
             let pod: Value = serde_json::from_str(&said.out).map_err(|_| said.err)?;
-            if looks(&pod) { Ok(pod) } else { Err(pod["status"].to_string()) }
+            if looks(&pod) {
+                return Ok(pod);
+            }
+            let events = if Instant::now() < deadline { String::new() } else { self.events_of(name) };
+            Err(format!("{}\n{events}", pod["status"]))
         })
     }
 
@@ -45,7 +50,7 @@ impl Home {
 
     /// Reason and message of the events about an object, one a line.
     pub fn events_of(&self, name: &str) -> String {
-        let format = r#"jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}"#;
+        let format = r#"jsonpath={range .items[*]}{.reason}: {.message} x{.count} {.lastTimestamp}{"\n"}{end}"#;
         self.kubectl(&["get", "events", "--field-selector", &format!("involvedObject.name={name}"), "-o", format]).expect_ok()
     }
 }

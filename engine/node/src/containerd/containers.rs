@@ -139,6 +139,7 @@ impl Machine {
             self.rpc.call::<_, cri::ContainerStatusResponse>("/runtime.v1.RuntimeService/ContainerStatus", request, USUAL).await;
         let answer = answer.map_err(|status| failed("ask for the status of container", &id.0, &status))?;
         let status = answer.status.ok_or_else(|| RuntimeError::NotFound { what: id.0.clone() })?;
+        self.events.settle(&id.0).await;
         Ok(self.translate(status))
     }
 

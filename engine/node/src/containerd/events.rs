@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use irori_runtime::Backoff;
 use jiff::Timestamp;
 use prost::Message;
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::Instant};
 
 use super::{
     rpc::{Rpc, USUAL},
@@ -28,11 +28,17 @@ const HELLO: &str = "/irori/hello";
 /// Waits for our own event.
 const HEARD: Backoff = Backoff { first: Duration::from_millis(2), max: Duration::from_millis(200) };
 
+/// After a kill, how long its reason is waited for: the exit and the memory kill behind it come from two sources, in any order.
+const REASON_WAIT: Duration = Duration::from_millis(250);
+/// Exit code of what SIGKILL ended (128 + 9).
+const KILLED: i32 = 137;
+
 /// How a container's main process ended, from its event: containerd's CRI plugin learns it a moment later than we do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exit {
     pub code: i32,
     pub at: Timestamp,
+    heard: Instant,
 }
 
 pub(super) struct Events {
@@ -59,6 +65,14 @@ impl Events {
         self.lock().memory_kills.contains(id)
     }
 
+    /// Waits until it is known whether the kernel killed the container for its memory, where its end was heard of just now.
+    pub(super) async fn settle(&self, id: &str) {
+        let mut events = self.sender.subscribe();
+        let Some(exit) = self.exit_of(id).filter(|exit| exit.code == KILLED) else { return };
+        let told = async { while !self.was_killed_for_memory(id) && events.recv().await.is_ok() {} };
+        let _late = tokio::time::timeout_at(exit.heard + REASON_WAIT, told).await;
+    }
+
     /// Removed: its id never comes back.
     pub(super) fn forget(&self, id: &str) {
         let mut seen = self.lock();
@@ -74,7 +88,7 @@ impl Events {
     pub(super) fn publish(&self, event: RuntimeEvent) {
         match &event {
             RuntimeEvent::TaskExit { id, exit_code, at } => {
-                self.lock().exits.insert(id.clone(), Exit { code: *exit_code, at: *at });
+                self.lock().exits.insert(id.clone(), Exit { code: *exit_code, at: *at, heard: Instant::now() });
             }
             RuntimeEvent::Oom { id } => {
                 self.lock().memory_kills.insert(id.clone());
@@ -164,6 +178,33 @@ fn time(at: &engine::Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_reason_of_a_kill_is_waited_for_though_it_comes_after_the_exit() {
+        let events = Events::new();
+        let exit = |id: &str, exit_code| RuntimeEvent::TaskExit { id: id.into(), exit_code, at: Timestamp::UNIX_EPOCH };
+        events.publish(exit("failed", 1));
+        let begun = Instant::now();
+        events.settle("failed").await;
+        events.settle("unheard of").await;
+        let late = async {
+            tokio::task::yield_now().await;
+            events.publish(exit("other", 0));
+            events.publish(RuntimeEvent::Oom { id: "killed".into() });
+        };
+        events.publish(exit("killed", 137));
+        tokio::join!(events.settle("killed"), late);
+        assert!(events.was_killed_for_memory("killed"));
+        assert!(begun.elapsed() < REASON_WAIT, "none of them waits for the limit: {:?}", begun.elapsed());
+
+        events.publish(exit("stopped", 137));
+        let begun = Instant::now();
+        events.settle("stopped").await;
+        assert!(begun.elapsed() >= REASON_WAIT / 2 && !events.was_killed_for_memory("stopped"));
+        let later = Instant::now();
+        events.settle("stopped").await;
+        assert!(later.elapsed() < REASON_WAIT / 2, "what ended long ago is not waited for");
+    }
 
     fn exit(container: &str, process: &str) -> engine::Envelope {
         let event = engine::TaskExit {

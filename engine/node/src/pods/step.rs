@@ -10,17 +10,28 @@ use super::{
     life::{Instance, Life, Now, Work},
 };
 
-/// Takes in one event and says what is to be done now. Effects that are under way are not asked for again.
-pub fn step(mut life: Life, event: Event, now: Now) -> (Life, Vec<Effect>) {
+/// What one event makes of a pod's life.
+#[derive(Debug)]
+pub struct Step {
+    pub life: Life,
+    /// What is to be done now. Effects that are under way are not asked for again.
+    pub effects: Vec<Effect>,
+    /// When a `Tick` is due if nothing else happens before; `None` if nothing waits for time. It is later than this step's `now`,
+    /// and holds however late it is looked at.
+    pub wake: Option<Duration>,
+}
+
+/// Takes in one event.
+pub fn step(mut life: Life, event: Event, now: Now) -> Step {
     let tells = absorb(&mut life, event, now);
     let mut effects: Vec<Effect> = tells.into_iter().map(Effect::Tell).collect();
     decide(&mut life, now, &mut effects);
     conditions::update(&mut life, now);
-    (life, effects)
+    let wake = wake_at(&life, now);
+    Step { life, effects, wake }
 }
 
-/// When a `Tick` is due if nothing else happens before; `None` if nothing waits for time.
-pub fn wake_at(life: &Life, now: Now) -> Option<Duration> {
+fn wake_at(life: &Life, now: Now) -> Option<Duration> {
     if !life.observed || life.is_over() {
         return None;
     }
@@ -48,7 +59,7 @@ pub fn wake_at(life: &Life, now: Now) -> Option<Duration> {
     if life.stop.is_none() {
         times.extend(active_deadline(life, now));
     }
-    // What is due already was dealt with in the step before, or waits for something else than time.
+    // What is due already was dealt with in this step, or waits for something else than time.
     times.into_iter().filter(|at| *at > now.mono).min()
 }
 

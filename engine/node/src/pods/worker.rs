@@ -22,7 +22,7 @@ use super::{
     effect::{Effect, Event, Failure, Observed},
     life::{Instance, Life, Work},
     site::{ContainerView, Site, View},
-    step::{step, wake_at},
+    step::{Step, step},
 };
 use crate::{
     runtime::{ContainerState, ContainerStatus, PodRef, SandboxId, SandboxStatus},
@@ -63,6 +63,8 @@ pub struct Worker {
     site: Arc<Site>,
     pod: PodRef,
     life: Life,
+    /// When the last step wants the next one, in `Now::mono`.
+    due: Option<Duration>,
     inbox: mpsc::Receiver<Message>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     sources: Arc<PodSources>,
@@ -94,6 +96,7 @@ impl Worker {
         let sources = PodSources::new(pod.clone(), site.client.clone(), site.informers.clone(), site.clock.clone(), sender);
         Self {
             life: Life::new(pod.clone()),
+            due: None,
             site,
             pod,
             inbox,
@@ -143,7 +146,7 @@ impl Worker {
     }
 
     fn wake(&self) -> Option<Instant> {
-        let step = wake_at(&self.life, self.site.now()).map(|mono| self.site.instant(mono));
+        let step = self.due.map(|mono| self.site.instant(mono));
         let status = self.status.retry.filter(|_| !self.status.busy);
         [step, status, self.refresh_due()].into_iter().flatten().min()
     }
@@ -217,8 +220,8 @@ impl Worker {
 
     fn turn(&mut self, event: Event) {
         let life = std::mem::replace(&mut self.life, Life::new(self.pod.clone()));
-        let (life, effects) = step(life, event, self.site.now());
-        self.life = life;
+        let Step { life, effects, wake } = step(life, event, self.site.now());
+        (self.life, self.due) = (life, wake);
         for effect in effects {
             self.carry(effect);
         }

@@ -216,7 +216,7 @@ fn nothing_happens_before_the_runtime_was_looked_at() {
     world.log.clear();
     world.event(Event::Pod(world.object.clone()));
     assert_eq!(world.effects, Vec::new());
-    assert_eq!(wake_at(&world.life, world.now), None);
+    assert_eq!(world.wake, None);
 }
 
 #[test]
@@ -279,6 +279,22 @@ fn readiness_follows_its_probe_and_waits_for_startup() {
     world.answer_probes(&ProbeResult::Failure("no".to_owned()));
     assert!(!conditions::holds(&world.life, conditions::READY));
     assert!(world.running("app").is_some(), "readiness kills nothing");
+}
+
+#[test]
+fn a_timer_that_runs_out_before_it_is_looked_at_is_not_lost() {
+    let mut spec = one("Always");
+    spec["containers"][0]["readinessProbe"] = json!({ "exec": {}, "periodSeconds": 1 });
+    let mut world = World::new(spec);
+    world.settle();
+    let asked = world.now.mono;
+    world.now.mono += Duration::from_micros(999_999);
+    world.answer_probes(&ProbeResult::Failure("no".to_owned()));
+    // The machine is busy: what the step asked for is carried out a moment after the next probe is due.
+    world.now.mono += Duration::from_millis(5);
+    assert_eq!(world.wake, Some(asked + Duration::from_secs(1)));
+    world.pass(Duration::ZERO);
+    assert_eq!(world.probes(), [ProbeKind::Readiness]);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub struct World {
     pub life: Life,
     pub object: Arc<Pod>,
     pub now: Now,
+    /// When the last step wants the next one.
+    pub wake: Option<Duration>,
     /// Asked for and not answered yet.
     pub effects: Vec<Effect>,
     /// All that was ever asked for.
@@ -47,6 +49,7 @@ impl World {
             life: Life::new(pod_ref()),
             object: object.clone(),
             now: Now { mono: Duration::from_secs(1000), wall: Timestamp::from_second(1_800_000_000).expect("in range") },
+            wake: None,
             effects: Vec::new(),
             log: Vec::new(),
             sandboxes: BTreeMap::new(),
@@ -64,8 +67,8 @@ impl World {
 
     pub fn event(&mut self, event: Event) {
         let life = std::mem::replace(&mut self.life, Life::new(pod_ref()));
-        let (life, effects) = step(life, event, self.now);
-        self.life = life;
+        let Step { life, effects, wake } = step(life, event, self.now);
+        (self.life, self.wake) = (life, wake);
         self.log.extend(effects.iter().cloned());
         self.effects.extend(effects.into_iter().filter(|effect| !matches!(effect, Effect::Tell(_))));
     }
@@ -208,8 +211,8 @@ impl World {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now.mono + time;
         loop {
-            let wake = wake_at(&self.life, self.now).filter(|at| *at <= end);
-            let at = wake.unwrap_or(end);
+            let wake = self.wake.filter(|at| *at <= end);
+            let at = wake.map_or(end, |at| at.max(self.now.mono));
             self.now.wall += SignedDuration::try_from(at - self.now.mono).expect("in range");
             self.now.mono = at;
             self.event(Event::Tick);
@@ -221,7 +224,7 @@ impl World {
     }
 
     pub fn pass_to_wake(&mut self) {
-        let at = wake_at(&self.life, self.now).expect("something waits for time");
+        let at = self.wake.expect("something waits for time");
         self.pass(at - self.now.mono);
     }
 
@@ -243,7 +246,7 @@ impl World {
 
     /// As if irori had been restarted.
     pub fn forget_life(&mut self) {
-        self.life = Life::new(pod_ref());
+        (self.life, self.wake) = (Life::new(pod_ref()), None);
         self.effects.clear();
     }
 
