@@ -44,10 +44,10 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
 }
 
 /// The example of `irori-rules`, that shares its rounds with a test.
-pub fn fuzz(root: &Path, rounds: u64, seed: u64) -> Result<()> {
+pub fn fuzz(root: &Path, rounds: u64, seed: u64, hostile: &str) -> Result<()> {
     let mut run = cargo(root);
     run.args(["run", "--release", "--package", "irori-rules", "--example", "fuzz", "--"]);
-    setup::run(run.args([rounds.to_string(), seed.to_string()]))
+    setup::run(run.args([rounds.to_string(), seed.to_string(), hostile.to_owned()]))
 }
 
 pub fn deny(root: &Path) -> Result<()> {

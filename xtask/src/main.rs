@@ -43,6 +43,9 @@ enum Command {
         /// Of the first round; the others follow.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Of hostile inputs only those whose names start so.
+        #[arg(long, default_value = "")]
+        hostile: String,
     },
     /// Checks the rules of the house: imports, names, sizes.
     Layers,
@@ -93,7 +96,7 @@ fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Up { home, rest } => commands::up(root, &home, &rest),
         Command::Test { rest } => commands::test(root, &rest),
-        Command::Fuzz { rounds, seed } => commands::fuzz(root, rounds, seed),
+        Command::Fuzz { rounds, seed, hostile } => commands::fuzz(root, rounds, seed, &hostile),
         Command::Layers => layers::run(root),
         Command::Deny => commands::deny(root),
         Command::Tables { from, to } => tables::write(&from, &to),

@@ -1,5 +1,5 @@
 //! Field errors: where in an object something is wrong, and what, in the words of a stock server.
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde_json::Value;
 
@@ -140,15 +140,32 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// All that is wrong with an object, in the order in which it was found.
+/// Errors of an object that are told; the rest is counted.
+pub const ERRORS_MAX: usize = 1_000;
+/// Bytes of values and details in them, beyond which no more are told: an error may show a list as large as the object.
+pub const ERROR_BYTES_MAX: usize = 4 << 20;
+
+/// All that is wrong with an object, in the order in which it was found, up to `ERRORS_MAX` and `ERROR_BYTES_MAX`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ErrorList {
     errors: Vec<FieldError>,
+    untold: usize,
+    bytes: usize,
 }
 
 impl ErrorList {
     pub fn push(&mut self, error: FieldError) {
+        if self.is_full() {
+            self.untold += 1;
+            return;
+        }
+        self.bytes += error.detail.len() + error.value.as_ref().map_or(0, weight);
         self.errors.push(error);
+    }
+
+    /// Whether further errors are not told: a reason to end a loop that makes dear ones.
+    pub fn is_full(&self) -> bool {
+        self.errors.len() >= ERRORS_MAX || self.bytes >= ERROR_BYTES_MAX
     }
 
     pub fn required(&mut self, field: FieldPath, detail: &str) {
@@ -199,15 +216,17 @@ impl ErrorList {
     }
 
     pub fn append(&mut self, other: ErrorList) {
-        self.errors.extend(other.errors);
+        self.untold += other.untold;
+        self.extend(other.errors);
     }
 
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
 
+    /// How many were found, told or not.
     pub fn len(&self) -> usize {
-        self.errors.len()
+        self.errors.len() + self.untold
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, FieldError> {
@@ -227,13 +246,9 @@ impl ErrorList {
 /// One error stands alone, several in brackets; the same text is said once.
 impl fmt::Display for ErrorList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut texts: Vec<String> = Vec::with_capacity(self.errors.len());
-        for error in &self.errors {
-            let text = error.to_string();
-            if !texts.contains(&text) {
-                texts.push(text);
-            }
-        }
+        let all: Vec<String> = self.errors.iter().map(FieldError::to_string).collect();
+        let mut said = HashSet::with_capacity(all.len());
+        let texts: Vec<&str> = all.iter().map(String::as_str).filter(|text| said.insert(*text)).collect();
         match texts.as_slice() {
             [one] => f.write_str(one),
             many => write!(f, "[{}]", many.join(", ")),
@@ -243,7 +258,19 @@ impl fmt::Display for ErrorList {
 
 impl Extend<FieldError> for ErrorList {
     fn extend<T: IntoIterator<Item = FieldError>>(&mut self, errors: T) {
-        self.errors.extend(errors);
+        for error in errors {
+            self.push(error);
+        }
+    }
+}
+
+/// Bytes that a value takes where it is shown, roughly.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weight(value) + 4).sum(),
+        _ => 4,
     }
 }
 

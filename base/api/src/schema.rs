@@ -1,7 +1,10 @@
 //! What an object may look like: one tree of types for built-in and custom kinds.
 //!
 //! Everything that walks objects (decoding, pruning, defaulting, patching, apply, protobuf, OpenAPI) walks these types.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -134,7 +137,8 @@ pub enum TypeRef {
 /// All named types of one server.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas {
-    pub types: BTreeMap<Arc<str>, Arc<Type>>,
+    /// Hashed: a walk over an object looks a type up at each step, and the names begin alike.
+    pub types: HashMap<Arc<str>, Arc<Type>>,
 }
 
 impl Schemas {

@@ -66,34 +66,52 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: 
     let builtin = of.name.starts_with("io.k8s.");
     let short = of.name.rsplit('.').next().unwrap_or("");
     let said = if short == "CustomResourceDefinitionVersion" { said_empty(fields) } else { Vec::new() };
+    let nulls = written_as_null(&of.name, short);
+    let zero = |name: &str, field: &Field| {
+        let mut zero = absent(schemas, nulls, short, name, field)?;
+        walk(schemas, &field.of, &mut zero, empty, depth + 1);
+        Some(zero)
+    };
+    let (mut gone, mut made) = (Vec::new(), Vec::new());
+    // Both are in the order of their names.
+    let mut present = fields.iter_mut().peekable();
     for (name, field) in &shape.fields {
-        match fields.get_mut(name) {
+        while present.next_if(|(given, _)| given.as_str() < name.as_str()).is_some() {}
+        match present.next_if(|(given, _)| *given == name).map(|(_, value)| value) {
             Some(Value::Null) | None if !builtin => {}
-            Some(Value::Null) | None => match absent(schemas, of, short, name, field) {
-                Some(mut zero) => {
-                    walk(schemas, &field.of, &mut zero, empty, depth + 1);
-                    fields.insert(name.clone(), zero);
-                }
-                None => {
-                    fields.remove(name);
-                }
+            None => made.extend(zero(name, field).map(|zero| (name, zero))),
+            Some(value @ Value::Null) => match zero(name, field) {
+                Some(zero) => *value = zero,
+                None => gone.push(name),
             },
-            Some(Value::Array(items)) if builtin && items.is_empty() && null_when_empty(&of.name, short, name, field) => {
+            Some(value) if builtin && is_empty_list(value) && null_when_empty(nulls, short, name, field) => {
                 if empty == EmptyLists::Null {
-                    fields.insert(name.clone(), Value::Null);
+                    *value = Value::Null;
                 }
             }
             Some(value) => {
-                walk(schemas, &field.of, value, empty, depth + 1);
+                if value.is_object() || value.is_array() {
+                    walk(schemas, &field.of, value, empty, depth + 1);
+                }
                 if builtin && !always_written(short, name, field) && dropped(schemas, field, value) {
-                    fields.remove(name);
+                    gone.push(name);
                 }
             }
         }
     }
+    for name in gone {
+        fields.remove(name);
+    }
+    for (name, value) in made {
+        fields.insert(name.clone(), value);
+    }
     if let Some(root) = fields.get_mut("schema").and_then(|of| of.get_mut("openAPIV3Schema")).and_then(Value::as_object_mut) {
         root.extend(said);
     }
+}
+
+fn is_empty_list(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// Lists and maps that stand empty at the root of a schema beside a status. A stock server refuses those it would refuse filled, so
@@ -115,8 +133,8 @@ fn said_empty(version: &Map<String, Value>) -> Vec<(String, Value)> {
 }
 
 /// What is written for a field that nobody set; `None` for nothing.
-fn absent(schemas: &Schemas, of: &Type, short: &str, name: &str, field: &Field) -> Option<Value> {
-    if written_as_null(&of.name, short, name) {
+fn absent(schemas: &Schemas, nulls: &[&str], short: &str, name: &str, field: &Field) -> Option<Value> {
+    if nulls.contains(&name) {
         return Some(Value::Null);
     }
     if omitted_though_required(short, name) {
@@ -170,16 +188,16 @@ fn always_written(short: &str, name: &str, field: &Field) -> bool {
 /// Whether a set, optional field is not written.
 fn dropped(schemas: &Schemas, field: &Field, value: &Value) -> bool {
     let pointer = field.protobuf.as_ref().is_some_and(|p| p.pointer);
-    let shape = schemas.resolve(&field.of).map(|t| &t.shape);
+    let shape = || schemas.resolve(&field.of).map(|t| &t.shape);
     match value {
         Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty() && matches!(shape, Some(Shape::Map { .. })),
-        Value::String(text) if text.is_empty() => match shape {
+        Value::Object(fields) => fields.is_empty() && matches!(shape(), Some(Shape::Map { .. })),
+        Value::String(text) if text.is_empty() => match shape() {
             Some(Shape::String { format: Some(StringFormat::Byte), .. }) => true,
             Some(Shape::String { .. }) => !pointer,
             _ => false,
         },
-        Value::Number(n) => !pointer && n.as_i64() == Some(0) && matches!(shape, Some(Shape::Integer { .. } | Shape::Number)),
+        Value::Number(n) => !pointer && n.as_i64() == Some(0) && matches!(shape(), Some(Shape::Integer { .. } | Shape::Number)),
         Value::Bool(false) => !pointer,
         _ => false,
     }
@@ -195,41 +213,40 @@ fn is_zero(value: &Value) -> bool {
 }
 
 /// Lists that are written even when nobody set them: as null, also where an empty one was given.
-fn null_when_empty(owner: &str, short: &str, name: &str, field: &Field) -> bool {
-    (field.required && !omitted_though_required(short, name)) || written_as_null(owner, short, name)
+fn null_when_empty(nulls: &[&str], short: &str, name: &str, field: &Field) -> bool {
+    (field.required && !omitted_though_required(short, name)) || nulls.contains(&name)
 }
 
-/// Times held by value and pointers without omitempty.
-fn written_as_null(owner: &str, short: &str, name: &str) -> bool {
-    matches!(
-        (short, name),
-        ("Event", "firstTimestamp" | "lastTimestamp" | "eventTime" | "deprecatedFirstTimestamp" | "deprecatedLastTimestamp")
-            | ("EventSeries", "lastObservedTime")
-            | ("PodCondition", "lastProbeTime" | "lastTransitionTime")
-            | ("NodeCondition", "lastHeartbeatTime" | "lastTransitionTime")
-            | ("ContainerStateRunning", "startedAt")
-            | ("ContainerStateTerminated", "startedAt" | "finishedAt")
-            | ("HorizontalPodAutoscalerCondition", "lastTransitionTime")
-            | ("CustomResourceDefinitionCondition", "lastTransitionTime")
-            | ("APIServiceCondition", "lastTransitionTime")
-            | ("FlowSchemaCondition" | "PriorityLevelConfigurationCondition", "lastTransitionTime")
-            | ("JobCondition", "lastProbeTime" | "lastTransitionTime")
-            | ("DeploymentCondition", "lastUpdateTime" | "lastTransitionTime")
-            | (
-                "ReplicaSetCondition" | "DaemonSetCondition" | "StatefulSetCondition" | "ReplicationControllerCondition",
-                "lastTransitionTime"
-            )
-            | ("PersistentVolumeClaimCondition", "lastProbeTime" | "lastTransitionTime")
-            | ("NamespaceCondition", "lastTransitionTime")
-            | ("CertificateSigningRequestCondition", "lastUpdateTime" | "lastTransitionTime")
-            | ("VolumeError", "time")
-            | ("TokenRequestSpec", "boundObjectRef")
-            | ("CSINodeDriver", "topologyKeys")
-            | ("EndpointSlice", "endpoints")
-            | ("Role" | "ClusterRole", "rules")
-            | ("DeviceClaim", "requests")
-            | ("CustomResourceDefinitionStatus", "conditions" | "storedVersions")
-    ) || (short == "HorizontalPodAutoscalerStatus" && name == "currentMetrics" && owner.contains(".v2."))
+/// The fields of a type that are times held by value, or pointers without omitempty.
+fn written_as_null(owner: &str, short: &str) -> &'static [&'static str] {
+    match short {
+        "Event" => &["firstTimestamp", "lastTimestamp", "eventTime", "deprecatedFirstTimestamp", "deprecatedLastTimestamp"],
+        "EventSeries" => &["lastObservedTime"],
+        "PodCondition" | "JobCondition" | "PersistentVolumeClaimCondition" => &["lastProbeTime", "lastTransitionTime"],
+        "NodeCondition" => &["lastHeartbeatTime", "lastTransitionTime"],
+        "ContainerStateRunning" => &["startedAt"],
+        "ContainerStateTerminated" => &["startedAt", "finishedAt"],
+        "HorizontalPodAutoscalerCondition"
+        | "CustomResourceDefinitionCondition"
+        | "APIServiceCondition"
+        | "FlowSchemaCondition"
+        | "PriorityLevelConfigurationCondition"
+        | "ReplicaSetCondition"
+        | "DaemonSetCondition"
+        | "StatefulSetCondition"
+        | "ReplicationControllerCondition"
+        | "NamespaceCondition" => &["lastTransitionTime"],
+        "DeploymentCondition" | "CertificateSigningRequestCondition" => &["lastUpdateTime", "lastTransitionTime"],
+        "VolumeError" => &["time"],
+        "TokenRequestSpec" => &["boundObjectRef"],
+        "CSINodeDriver" => &["topologyKeys"],
+        "EndpointSlice" => &["endpoints"],
+        "Role" | "ClusterRole" => &["rules"],
+        "DeviceClaim" => &["requests"],
+        "CustomResourceDefinitionStatus" => &["conditions", "storedVersions"],
+        "HorizontalPodAutoscalerStatus" if owner.contains(".v2.") => &["currentMetrics"],
+        _ => &[],
+    }
 }
 
 /// Fields that the schema requires and that are written only when set.

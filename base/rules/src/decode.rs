@@ -94,10 +94,10 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
         .then(|| tables.rows.values().find(|r| r.gvk.kind == said_kind && r.gvk.api_version() == said_version))
         .flatten();
     let of = other.map_or(of, |row| &row.of);
-    let mut walk = Walk { schemas: &tables.schemas, unknown: Vec::new(), error: None, path: Vec::new(), depth: 0 };
+    let mut walk = Walk { schemas: &tables.schemas, unknown: Vec::new(), error: None, depth: 0 };
     let Value::Object(body) = input else { return Err(DecodeError { message: "body is not an object".into() }) };
     let mut object = match tables.schemas.resolve(of) {
-        Some(of) => walk.object(of, body),
+        Some(of) => walk.object(of, body, None),
         None => return Err(DecodeError { message: format!("no schema for kind {kind}") }),
     };
     if let Some(why) = walk.error {
@@ -126,42 +126,57 @@ fn group_word(api_version: &str) -> &str {
 }
 
 /// A step on the way to a value.
-enum Step {
-    Field { name: String, owner: String },
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Field { name: &'p str, owner: &'p str },
     Index(usize),
-    Key(String),
+    Key(&'p str),
+}
+
+/// The way to a value, from the last step upwards; `None` is the body itself.
+#[derive(Clone, Copy)]
+struct At<'p> {
+    step: Step<'p>,
+    up: Option<&'p At<'p>>,
+}
+
+type Way<'p> = Option<&'p At<'p>>;
+
+fn steps<'p>(at: Way<'p>) -> Vec<Step<'p>> {
+    let mut steps: Vec<Step<'p>> = std::iter::successors(at, |at| at.up).map(|at| at.step).collect();
+    steps.reverse();
+    steps
 }
 
 struct Walk<'a> {
     schemas: &'a Schemas,
     unknown: Vec<String>,
     error: Option<String>,
-    path: Vec<Step>,
     depth: usize,
 }
 
 impl Walk<'_> {
-    fn value(&mut self, of: &TypeRef, value: Value) -> Value {
+    fn value(&mut self, of: &TypeRef, value: Value, at: Way<'_>) -> Value {
         if self.depth >= DEPTH_MAX {
             self.fail("exceeded max depth".into());
             return Value::Null;
         }
         let Some(resolved) = self.schemas.resolve(of) else { return value };
         self.depth += 1;
-        let out = self.shaped(resolved, value);
+        let out = self.shaped(resolved, value, at);
         self.depth -= 1;
         out
     }
 
     /// What may hold anything is kept as it is; but where a schema stands, or a list of them, it is held to its type. What it does not
     /// know there goes without a word, as upstream's own decoding of these types does it.
-    fn any(&mut self, of: &Type, value: Value) -> Value {
+    fn any(&mut self, of: &Type, value: Value, at: Way<'_>) -> Value {
         let Some(schema) = of.schema_or_else() else { return value };
         let told = self.unknown.len();
         let (array, boolean) = (of.name.ends_with("OrArray"), of.name.ends_with("OrBool"));
         let value = match value {
-            Value::Object(_) => self.value(&schema, value),
-            Value::Array(items) if array => items.into_iter().map(|item| self.value(&schema, item)).collect(),
+            Value::Object(_) => self.value(&schema, value, at),
+            Value::Array(items) if array => items.into_iter().map(|item| self.value(&schema, item, at)).collect(),
             Value::Array(items) if !boolean && items.iter().all(Value::is_string) => Value::Array(items),
             Value::Bool(said) if boolean => Value::Bool(said),
             Value::Null => Value::Null,
@@ -169,47 +184,40 @@ impl Walk<'_> {
                 self.fail("boolean or JSON schema expected".into());
                 Value::Null
             }
-            Value::Array(_) => self.mismatch(of, "array"),
+            Value::Array(_) => self.mismatch(of, "array", at),
             _ => Value::Null,
         };
         self.unknown.truncate(told);
         value
     }
 
-    fn shaped(&mut self, of: &Type, value: Value) -> Value {
+    fn shaped(&mut self, of: &Type, value: Value, at: Way<'_>) -> Value {
         match (&of.shape, value) {
-            (Shape::Any, value) => self.any(of, value),
-            (Shape::Object(_), Value::Object(fields)) => self.object(of, fields),
+            (Shape::Any, value) => self.any(of, value, at),
+            (Shape::Object(_), Value::Object(fields)) => self.object(of, fields, at),
             (Shape::Object(_), Value::Null) => Value::Object(Map::new()),
-            (Shape::Map { values }, Value::Object(entries)) => {
-                let mut out = Map::new();
-                for (key, entry) in entries {
-                    self.path.push(Step::Key(key.clone()));
-                    let entry = match entry {
+            (Shape::Map { values }, Value::Object(mut entries)) => {
+                for (key, entry) in &mut entries {
+                    *entry = match std::mem::take(entry) {
                         Value::Null => self.zero(values),
-                        entry => self.value(values, entry),
+                        entry => self.value(values, entry, Some(&At { step: Step::Key(key), up: at })),
                     };
-                    self.path.pop();
-                    out.insert(key, entry);
                 }
-                Value::Object(out)
+                Value::Object(entries)
             }
-            (Shape::List(list), Value::Array(items)) => {
-                let mut out = Vec::with_capacity(items.len());
-                for (i, item) in items.into_iter().enumerate() {
-                    self.path.push(Step::Index(i));
-                    out.push(match item {
+            (Shape::List(list), Value::Array(mut items)) => {
+                for (i, item) in items.iter_mut().enumerate() {
+                    *item = match std::mem::take(item) {
                         Value::Null => self.zero(&list.items),
-                        item => self.value(&list.items, item),
-                    });
-                    self.path.pop();
+                        item => self.value(&list.items, item, Some(&At { step: Step::Index(i), up: at })),
+                    };
                 }
-                Value::Array(out)
+                Value::Array(items)
             }
             (Shape::String { format, .. }, Value::String(text)) => self.string(*format, text),
             (Shape::Integer { bits }, Value::Number(n)) => match int_of(&n, bits) {
                 Some(n) => n.into(),
-                None => self.mismatch(of, &format!("number {n}")),
+                None => self.mismatch(of, &format!("number {n}"), at),
             },
             (Shape::Number, Value::Number(n)) => number_of(n),
             (Shape::Boolean, Value::Bool(b)) => Value::Bool(b),
@@ -217,47 +225,45 @@ impl Walk<'_> {
             (Shape::IntOrString, Value::String(text)) => Value::String(text),
             (Shape::IntOrString, Value::Number(n)) => match int_of(&n, &IntegerBits::I32) {
                 Some(n) => n.into(),
-                None => self.mismatch(of, &format!("number {n}")),
+                None => self.mismatch(of, &format!("number {n}"), at),
             },
             (_, value) => {
                 let what = gotype::json_kind(&value);
-                self.mismatch(of, what)
+                self.mismatch(of, what, at)
             }
         }
     }
 
-    fn object(&mut self, of: &Type, fields: Map<String, Value>) -> Value {
+    fn object(&mut self, of: &Type, mut fields: Map<String, Value>, at: Way<'_>) -> Value {
         let Shape::Object(shape) = &of.shape else { return Value::Object(fields) };
-        let mut out = Map::new();
-        let mut unknown = Vec::new();
-        for (name, value) in fields {
-            let Some(field) = shape.fields.get(&name) else {
-                if shape.preserve_unknown {
-                    out.insert(name, value);
-                } else {
-                    unknown.push(name);
+        let mut gone = Vec::new();
+        // Both are in the order of their names.
+        let mut known = shape.fields.iter().peekable();
+        for (name, value) in &mut fields {
+            while known.next_if(|(field, _)| *field < name).is_some() {}
+            match known.next_if(|(field, _)| *field == name) {
+                None if shape.preserve_unknown => {}
+                None => gone.push((name.clone(), true)),
+                Some(_) if value.is_null() => gone.push((name.clone(), false)),
+                Some((_, field)) => {
+                    let step = Step::Field { name, owner: &of.name };
+                    *value = self.value(&field.of, std::mem::take(value), Some(&At { step, up: at }));
                 }
-                continue;
-            };
-            if value.is_null() {
-                continue;
-            }
-            self.path.push(Step::Field { name: name.clone(), owner: of.name.clone() });
-            let value = self.value(&field.of, value);
-            self.path.pop();
-            out.insert(name, value);
-        }
-        for name in unknown {
-            if self.unknown.len() < UNKNOWN_MAX {
-                let at = self.strict_path();
-                self.unknown.push(if at.is_empty() {
-                    format!("unknown field \"{name}\"")
-                } else {
-                    format!("unknown field \"{at}.{name}\"")
-                });
             }
         }
-        Value::Object(out)
+        for (name, _) in gone.iter().filter(|(_, unknown)| *unknown) {
+            if self.unknown.len() >= UNKNOWN_MAX {
+                break;
+            }
+            let way = strict_path(at);
+            let dot = if way.is_empty() { "" } else { "." };
+            self.unknown.push(format!("unknown field \"{way}{dot}{name}\""));
+        }
+        if !gone.is_empty() {
+            let mut gone = gone.iter().peekable();
+            fields.retain(|name, _| gone.next_if(|(other, _)| other == name).is_none());
+        }
+        Value::Object(fields)
     }
 
     fn string(&mut self, format: Option<StringFormat>, text: String) -> Value {
@@ -308,14 +314,14 @@ impl Walk<'_> {
         }
     }
 
-    fn mismatch(&mut self, of: &Type, what: &str) -> Value {
+    fn mismatch(&mut self, of: &Type, what: &str, at: Way<'_>) -> Value {
         if self.error.is_none() {
-            let (owner, path) = self.go_path();
+            let (owner, path) = go_path(at);
             let wanted = gotype::go_type(
                 self.schemas,
                 of,
-                self.path.last().map(|s| match s {
-                    Step::Field { name, owner } => (owner.as_str(), name.as_str()),
+                at.map(|at| match at.step {
+                    Step::Field { name, owner } => (owner, name),
                     _ => ("", ""),
                 }),
             );
@@ -326,37 +332,37 @@ impl Walk<'_> {
         }
         Value::Null
     }
+}
 
-    fn strict_path(&self) -> String {
-        let mut out = String::new();
-        for step in &self.path {
-            match step {
-                Step::Field { name: key, .. } | Step::Key(key) => {
-                    if !out.is_empty() {
-                        out.push('.');
-                    }
-                    out.push_str(key);
+fn strict_path(at: Way<'_>) -> String {
+    let mut out = String::new();
+    for step in steps(at) {
+        match step {
+            Step::Field { name: key, .. } | Step::Key(key) => {
+                if !out.is_empty() {
+                    out.push('.');
                 }
-                Step::Index(i) => out.push_str(&format!("[{i}]")),
+                out.push_str(key);
             }
+            Step::Index(i) => out.push_str(&format!("[{i}]")),
         }
-        out
     }
+    out
+}
 
-    /// The innermost Go struct and the dotted path that Go's decoder names: no indices, but embedded structs by their name.
-    fn go_path(&self) -> (Option<String>, String) {
-        let mut owner = None;
-        let mut path: Vec<&str> = Vec::new();
-        for step in &self.path {
-            if let Step::Field { name, owner: of } = step {
-                let short = of.rsplit('.').next().unwrap_or(of);
-                path.extend(gotype::embedded(short, name));
-                path.push(name);
-                owner = Some(short.to_owned());
-            }
+/// The innermost Go struct and the dotted path that Go's decoder names: no indices, but embedded structs by their name.
+fn go_path(at: Way<'_>) -> (Option<String>, String) {
+    let mut owner = None;
+    let mut path: Vec<&str> = Vec::new();
+    for step in steps(at) {
+        if let Step::Field { name, owner: of } = step {
+            let short = of.rsplit('.').next().unwrap_or(of);
+            path.extend(gotype::embedded(short, name));
+            path.push(name);
+            owner = Some(short.to_owned());
         }
-        (owner, path.join("."))
     }
+    (owner, path.join("."))
 }
 
 fn int_of(n: &Number, bits: &IntegerBits) -> Option<i64> {

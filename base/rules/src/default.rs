@@ -58,20 +58,30 @@ fn leaf(schemas: &Schemas, of: &TypeRef) -> bool {
 fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: usize) {
     let Shape::Object(shape) = &of.shape else { return };
     by_code(&of.name, fields);
+    let mut made = Vec::new();
+    // Both are in the order of their names.
+    let mut present = fields.iter_mut().peekable();
     for (name, field) in &shape.fields {
-        if let Some(default) = &field.default {
-            let absent = match fields.get(name) {
-                None | Some(Value::Null) => true,
-                Some(Value::String(text)) => text.is_empty() && default.as_str().is_some_and(|d| !d.is_empty()),
-                _ => false,
-            };
-            if absent {
-                fields.insert(name.clone(), default.clone());
-            }
+        while present.next_if(|(given, _)| given.as_str() < name.as_str()).is_some() {}
+        let value = present.next_if(|(given, _)| *given == name).map(|(_, value)| value);
+        let absent = |default: &&Value| match value.as_deref() {
+            None | Some(Value::Null) => true,
+            Some(Value::String(text)) => text.is_empty() && default.as_str().is_some_and(|d| !d.is_empty()),
+            _ => false,
+        };
+        let mut default = field.default.as_ref().filter(absent).cloned();
+        if let Some(default) = &mut default {
+            walk(schemas, &field.of, default, depth + 1);
         }
-        if let Some(value) = fields.get_mut(name) {
-            walk(schemas, &field.of, value, depth + 1);
+        match (value, default) {
+            (None, Some(default)) => made.push((name, default)),
+            (Some(value), Some(default)) => *value = default,
+            (Some(value), None) if value.is_object() || value.is_array() => walk(schemas, &field.of, value, depth + 1),
+            _ => {}
         }
+    }
+    for (name, value) in made {
+        fields.insert(name.clone(), value);
     }
 }
 

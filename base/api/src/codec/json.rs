@@ -2,7 +2,7 @@
 //!
 //! A parser of our own, because the body comes from the network: depth and cost are bounded, repeated keys are found in the same pass,
 //! broken UTF-8 and lone surrogates become U+FFFD as in Go, and errors say what a stock server says.
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 use super::{Budget, CodecError, DUPLICATES_MAX, Limits, Read, SCALAR_COST, TREE_COST};
 
@@ -118,13 +118,14 @@ impl Parser<'_> {
             self.blanks();
             self.path.push(Step::Key(key));
             let value = self.value()?;
-            if let Some(Step::Key(key)) = self.path.last()
-                && fields.contains_key(key)
-            {
-                self.repeated();
-            }
             if let Some(Step::Key(key)) = self.path.pop() {
-                fields.insert(key, value);
+                match fields.entry(key) {
+                    Entry::Vacant(free) => drop(free.insert(value)),
+                    Entry::Occupied(mut taken) => {
+                        taken.insert(value);
+                        self.repeated(taken.key());
+                    }
+                }
             }
             self.blanks();
             match self.peek() {
@@ -162,23 +163,28 @@ impl Parser<'_> {
         }
     }
 
-    fn repeated(&mut self) {
+    /// Notes that a key of the object at hand stands there again.
+    fn repeated(&mut self, key: &str) {
         if self.duplicates.len() == DUPLICATES_MAX {
             return;
         }
         let mut text = String::new();
-        for step in &self.path {
+        let above = self.path.iter().map(|step| match step {
+            Step::Key(key) => Ok(key.as_str()),
+            Step::Index(index) => Err(index),
+        });
+        for step in above.chain([Ok(key)]) {
             match step {
                 // Keys may be as long as the body: cut, so that many repetitions cannot multiply one long path.
-                Step::Key(key) if text.len() + key.len() > PATH_BYTES_MAX => {
+                Ok(key) if text.len() + key.len() > PATH_BYTES_MAX => {
                     text.push_str("...");
                     break;
                 }
-                Step::Key(key) => {
+                Ok(key) => {
                     text.push_str(if text.is_empty() { "" } else { "." });
                     text.push_str(key);
                 }
-                Step::Index(index) => text.push_str(&format!("[{index}]")),
+                Err(index) => text.push_str(&format!("[{index}]")),
             }
         }
         if !self.duplicates.contains(&text) {

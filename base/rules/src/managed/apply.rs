@@ -211,6 +211,9 @@ fn prune(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> Res
 }
 
 fn prune_at(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> Result<Value, String> {
+    if entries.iter().any(|entry| entry.api_version == last.api_version && last.set.is_within(&entry.set)) {
+        return Ok(merged);
+    }
     let (typed, at) = (kind.typed(), At::of(kind.of));
     let named = |set: &Set| with_named_fields(typed, at, set);
     let last = named(&last.set);

@@ -3,8 +3,8 @@ use irori_api::schema::List;
 use serde_json::Value;
 
 use super::{
-    set::Set,
-    typed::{At, Place, Typed, entries, listed, step_to, steps},
+    set::{Set, Step},
+    typed::{At, Place, Typed, entries, listed, pairs, step_to, steps},
 };
 use crate::decode::DEPTH_MAX;
 
@@ -77,45 +77,30 @@ fn leaf(pair: Pair<'_>, diff: &mut Diff) -> Result<(), String> {
 }
 
 fn fields(typed: Typed<'_>, place: Place<'_>, pair: Pair<'_>, diff: &mut Diff, depth: usize) -> Result<(), String> {
-    let (old, new) = (entries(pair.0), entries(pair.1));
-    let mut visit = |name: &str, pair: Pair<'_>| -> Result<(), String> {
-        if same(pair) {
-            return Ok(());
-        }
-        let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
-        below(typed, at, &step_to(name), pair, diff, depth)
-    };
-    for (name, value) in old.into_iter().flatten() {
-        visit(name, (Some(value), new.and_then(|new| new.get(name))))?;
-    }
-    for (name, value) in new.into_iter().flatten() {
-        if old.is_none_or(|old| !old.contains_key(name)) {
-            visit(name, (None, Some(value)))?;
+    for (name, old, new) in pairs(entries(pair.0), entries(pair.1)) {
+        let pair = (old, new);
+        if !same(pair) {
+            let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
+            below(typed, at, step_to(name), pair, diff, depth)?;
         }
     }
-    sort(diff);
     Ok(())
 }
 
-fn below(typed: Typed<'_>, at: At<'_>, step: &str, pair: Pair<'_>, diff: &mut Diff, depth: usize) -> Result<(), String> {
+fn below(typed: Typed<'_>, at: At<'_>, step: Step, pair: Pair<'_>, diff: &mut Diff, depth: usize) -> Result<(), String> {
     let mut child = Diff::default();
     walk(typed, at, pair, &mut child, depth + 1)?;
-    diff.added.push(step, child.added);
-    diff.removed.push(step, child.removed);
-    diff.modified.push(step, child.modified);
+    for (set, child) in [(&mut diff.added, child.added), (&mut diff.removed, child.removed), (&mut diff.modified, child.modified)]
+    {
+        set.push(step.clone(), child);
+    }
     Ok(())
-}
-
-fn sort(diff: &mut Diff) {
-    diff.added.sort();
-    diff.removed.sort();
-    diff.modified.sort();
 }
 
 fn items(typed: Typed<'_>, list: &List, pair: Pair<'_>, diff: &mut Diff, depth: usize) -> Result<(), String> {
     let (old, new) = (listed(pair.0), listed(pair.1));
     // Sorted by step, then side, then position: each step is one run.
-    let mut all: Vec<(Box<str>, bool, &Value)> = Vec::with_capacity(old.len() + new.len());
+    let mut all: Vec<(Step, bool, &Value)> = Vec::with_capacity(old.len() + new.len());
     for (side, values) in [(false, old), (true, new)] {
         all.extend(steps(typed, list, values)?.into_iter().zip(values).map(|(step, value)| (step, side, value)));
     }
@@ -129,26 +114,26 @@ fn items(typed: Typed<'_>, list: &List, pair: Pair<'_>, diff: &mut Diff, depth: 
             (0 | 1, 0 | 1) => {
                 let pair = (before.first().map(|(_, _, v)| *v), after.first().map(|(_, _, v)| *v));
                 if !same(pair) {
-                    below(typed, at, step, pair, diff, depth)?;
+                    below(typed, at, step.clone(), pair, diff, depth)?;
                 }
             }
             // Items that share a key are one value.
             (2.., 2..) => {
                 if !before.iter().map(|(_, _, v)| v).eq(after.iter().map(|(_, _, v)| v)) {
-                    diff.modified.push(step, owned());
+                    diff.modified.push(step.clone(), owned());
                 }
             }
             (2.., _) => {
                 if let Some((_, _, value)) = after.first() {
-                    below(typed, at, step, (None, Some(value)), diff, depth)?;
+                    below(typed, at, step.clone(), (None, Some(value)), diff, depth)?;
                 }
-                diff.removed.push(step, owned());
+                diff.removed.push(step.clone(), owned());
             }
             (_, _) => {
                 if let Some((_, _, value)) = before.first() {
-                    below(typed, at, step, (Some(value), None), diff, depth)?;
+                    below(typed, at, step.clone(), (Some(value), None), diff, depth)?;
                 }
-                diff.added.push(step, owned());
+                diff.added.push(step.clone(), owned());
             }
         }
     }

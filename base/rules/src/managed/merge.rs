@@ -3,8 +3,8 @@ use irori_api::schema::List;
 use serde_json::{Map, Value};
 
 use super::{
-    set::Set,
-    typed::{At, Place, Typed, entries, listed, step_to, steps},
+    set::{Set, Step},
+    typed::{At, Place, Typed, entries, listed, pairs, step_to, steps},
 };
 
 /// The live value with what the applied one says. `None`: nothing is left.
@@ -27,19 +27,12 @@ pub(super) fn merge(
         _ if empty(old) && empty(new) => Ok(applied.cloned()),
         Place::Items(list) => merge_items(typed, list, listed(live), listed(applied)),
         place => {
-            let mut out = Map::new();
-            let (old, new) = (entries(live), entries(applied));
-            let names = old.into_iter().flatten().map(|(name, _)| name);
-            let names =
-                names.chain(new.into_iter().flatten().map(|(name, _)| name).filter(|n| old.is_none_or(|o| !o.contains_key(*n))));
-            for name in names {
+            let mut out = Vec::new();
+            for (name, old, new) in pairs(entries(live), entries(applied)) {
                 let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
-                let pair = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
-                if let Some(merged) = merge(typed, at, pair.0, pair.1)? {
-                    out.insert(name.clone(), merged);
-                }
+                out.extend(merge(typed, at, old, new)?.map(|merged| (name.clone(), merged)));
             }
-            Ok((!out.is_empty()).then_some(Value::Object(out)))
+            Ok((!out.is_empty()).then(|| Value::Object(out.into_iter().collect())))
         }
     }
 }
@@ -47,7 +40,7 @@ pub(super) fn merge(
 /// Items keep the order of the applied list where it names them; those it does not name stay where they were among the others.
 fn merge_items(typed: Typed<'_>, list: &List, live: &[Value], applied: &[Value]) -> Result<Option<Value>, String> {
     let (left, right) = (steps(typed, list, live)?, steps(typed, list, applied)?);
-    let index = |steps: &[Box<str>]| {
+    let index = |steps: &[Step]| {
         let mut at = std::collections::HashMap::with_capacity(steps.len());
         for (i, step) in steps.iter().enumerate() {
             // Of items with one key none can be merged.
@@ -62,7 +55,7 @@ fn merge_items(typed: Typed<'_>, list: &List, live: &[Value], applied: &[Value])
     let mut out = Vec::with_capacity(left.len().max(right.len()));
     let at = At::of(&list.items);
     let both = |step: &str| {
-        let value = |index: &std::collections::HashMap<Box<str>, Option<usize>>| index.get(step).copied().flatten();
+        let value = |index: &std::collections::HashMap<Step, Option<usize>>| index.get(step).copied().flatten();
         merge(typed, at, value(&in_left).map(|i| &live[i]), value(&in_right).map(|i| &applied[i]))
     };
     let (mut l, mut r) = (0, 0);
@@ -122,16 +115,16 @@ pub(super) fn without(typed: Typed<'_>, at: At<'_>, value: &Value, paths: &Set) 
             if out.is_empty() { Value::Null } else { Value::Array(out) }
         }
         (place @ (Place::Struct(_) | Place::Map(_) | Place::Free), Value::Object(fields)) => {
-            let mut out = Map::new();
+            let (mut out, mut paths) = (Vec::with_capacity(fields.len()), paths.cursor());
             for (name, value) in fields {
-                let kept = match (paths.get(&step_to(name)), typed.field(place, name)) {
-                    (Some(below), _) if below.own => continue,
-                    (Some(below), Some(at)) => without(typed, at, value, below),
-                    _ => value.clone(),
+                let kept = match paths.field(name) {
+                    Some(below) if below.own => continue,
+                    Some(below) => typed.field(place, name).map(|at| without(typed, at, value, below)),
+                    None => None,
                 };
-                out.insert(name.clone(), kept);
+                out.push((name.clone(), kept.unwrap_or_else(|| value.clone())));
             }
-            if out.is_empty() { Value::Null } else { Value::Object(out) }
+            if out.is_empty() { Value::Null } else { Value::Object(out.into_iter().collect()) }
         }
         _ => value.clone(),
     }
@@ -142,7 +135,7 @@ pub(super) fn paths_of(typed: Typed<'_>, at: At<'_>, value: &Value) -> Result<Se
     let mut set = Set::default();
     match (typed.place(at), value) {
         (Place::Items(list), Value::Array(items)) => {
-            let mut named: Vec<(Box<str>, &Value)> = steps(typed, list, items)?.into_iter().zip(items).collect();
+            let mut named: Vec<(Step, &Value)> = steps(typed, list, items)?.into_iter().zip(items).collect();
             named.sort_by(|a, b| a.0.cmp(&b.0));
             for run in named.chunk_by(|a, b| a.0 == b.0) {
                 let mut child = match run {
@@ -150,7 +143,7 @@ pub(super) fn paths_of(typed: Typed<'_>, at: At<'_>, value: &Value) -> Result<Se
                     _ => Set::default(),
                 };
                 child.own = true;
-                set.push(&run[0].0, child);
+                set.push(run[0].0.clone(), child);
             }
         }
         (place @ (Place::Struct(_) | Place::Map(_) | Place::Free), Value::Object(fields)) => {
@@ -159,7 +152,9 @@ pub(super) fn paths_of(typed: Typed<'_>, at: At<'_>, value: &Value) -> Result<Se
                 let mut child = paths_of(typed, at, value)?;
                 let declared = matches!(place, Place::Struct(object) if object.fields.contains_key(name));
                 child.own |= !declared || value.is_null() || value.as_object().is_some_and(Map::is_empty);
-                set.push(&step_to(name), child);
+                if !child.is_empty() {
+                    set.push(step_to(name), child);
+                }
             }
             set.sort();
         }

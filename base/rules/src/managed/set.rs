@@ -2,11 +2,14 @@
 //!
 //! A set is a trie. A step is kept as it is written: `f:replicas` for a field, `k:{"name":"c"}` for the item of a list with
 //! keys, `v:"a"` for an item of a set, `i:3` for a position. Steps are sorted by their text.
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 use serde_json::{Map, Value};
 
 use crate::decode::DEPTH_MAX;
+
+/// Shared: an apply makes many sets of the same steps.
+pub(super) type Step = Arc<str>;
 
 /// Fields of an object that somebody owns. The root itself is never owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,11 +17,11 @@ pub struct Set {
     /// Whether the path up to here is a member.
     pub(super) own: bool,
     /// By step, sorted; no child is empty.
-    pub(super) below: Vec<(Box<str>, Set)>,
+    pub(super) below: Vec<(Step, Set)>,
 }
 
 /// The step to a field.
-pub(super) fn field(name: &str) -> Box<str> {
+pub(super) fn field(name: &str) -> Step {
     let mut step = String::with_capacity(name.len() + 2);
     step.push_str("f:");
     step.push_str(name);
@@ -50,6 +53,11 @@ impl Set {
         self.below.get(at).map(|(_, set)| set)
     }
 
+    /// For questions in the order of the steps.
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        Cursor { rest: &self.below }
+    }
+
     fn child(&mut self, step: &str) -> &mut Set {
         let at = match self.below.binary_search_by(|(known, _)| (**known).cmp(step)) {
             Ok(at) => at,
@@ -62,9 +70,9 @@ impl Set {
     }
 
     /// Adds a child unless it is empty. The order is put right by `sort`.
-    pub(super) fn push(&mut self, step: &str, child: Set) {
+    pub(super) fn push(&mut self, step: Step, child: Set) {
         if !child.is_empty() {
-            self.below.push((step.into(), child));
+            self.below.push((step, child));
         }
     }
 
@@ -105,10 +113,10 @@ impl Set {
     /// Members of both.
     #[must_use]
     pub fn intersection(&self, other: &Set) -> Set {
-        let mut out = Set { own: self.own && other.own, below: Vec::new() };
+        let (mut out, mut others) = (Set { own: self.own && other.own, below: Vec::new() }, other.cursor());
         for (step, child) in &self.below {
-            if let Some(there) = other.get(step) {
-                out.push(step, child.intersection(there));
+            if let Some(there) = others.find(step) {
+                out.push(step.clone(), child.intersection(there));
             }
         }
         out
@@ -117,14 +125,21 @@ impl Set {
     /// Members of this one that are not members of the other.
     #[must_use]
     pub fn difference(&self, other: &Set) -> Set {
-        let mut out = Set { own: self.own && !other.own, below: Vec::with_capacity(self.below.len()) };
+        let (mut out, mut others) = (Set { own: self.own && !other.own, below: Vec::new() }, other.cursor());
         for (step, child) in &self.below {
-            match other.get(step) {
-                Some(there) => out.push(step, child.difference(there)),
+            match others.find(step) {
+                Some(there) => out.push(step.clone(), child.difference(there)),
                 None => out.below.push((step.clone(), child.clone())),
             }
         }
         out
+    }
+
+    /// Whether each member is a member of the other.
+    pub fn is_within(&self, other: &Set) -> bool {
+        let mut others = other.cursor();
+        (other.own || !self.own)
+            && self.below.iter().all(|(step, child)| others.find(step).is_some_and(|there| child.is_within(there)))
     }
 
     /// Without the members of the other, and without all that is below them.
@@ -132,7 +147,8 @@ impl Set {
         if self.below.is_empty() || other.is_empty() {
             return;
         }
-        self.below.retain_mut(|(step, child)| match other.get(step) {
+        let mut others = other.cursor();
+        self.below.retain_mut(|(step, child)| match others.find(step) {
             Some(there) if there.own => false,
             Some(there) => {
                 child.exclude(there);
@@ -145,8 +161,9 @@ impl Set {
     /// Without the members of the other; what is below them stays.
     pub fn remove(&mut self, other: &Set) {
         self.own &= !other.own;
+        let mut others = other.cursor();
         self.below.retain_mut(|(step, child)| {
-            if let Some(there) = other.get(step) {
+            if let Some(there) = others.find(step) {
                 child.remove(there);
             }
             !child.is_empty()
@@ -164,7 +181,7 @@ impl Set {
             if rest.iter().any(|path| path.is_empty()) {
                 out.below.push((step.clone(), child.clone()));
             } else if !rest.is_empty() {
-                out.push(step, child.include(&rest));
+                out.push(step.clone(), child.include(&rest));
             }
         }
         out
@@ -178,7 +195,7 @@ impl Set {
     }
 
     fn collect<'a>(&'a self, way: &mut Vec<&'a str>, out: &mut Vec<Vec<&'a str>>) {
-        let mut steps: Vec<&(Box<str>, Set)> = self.below.iter().collect();
+        let mut steps: Vec<&(Step, Set)> = self.below.iter().collect();
         steps.sort_by(|a, b| order(&a.0, &b.0));
         for (step, _) in steps.iter().filter(|(_, child)| child.own) {
             out.push(way.iter().copied().chain([&**step]).collect());
@@ -192,19 +209,44 @@ impl Set {
 
     /// The FieldsV1 of the set.
     pub fn write(&self) -> Value {
-        let mut out = Map::new();
-        if self.own && !self.below.is_empty() {
-            out.insert(".".to_owned(), Value::Object(Map::new()));
-        }
-        for (step, child) in &self.below {
-            out.insert(String::from(&**step), child.write());
-        }
-        Value::Object(out)
+        // In order, so that the map is made in one go: `.` is less than any step.
+        let own = (self.own && !self.below.is_empty()).then(|| (".".to_owned(), Value::Object(Map::new())));
+        Value::Object(own.into_iter().chain(self.below.iter().map(|(step, child)| (step.to_string(), child.write()))).collect())
     }
 
     /// Reads FieldsV1. Steps of an unknown kind are left out, as a newer server may write them.
     pub fn read(fields: &Value) -> Result<Set, String> {
         read(fields, true, 0)
+    }
+}
+
+/// Steps of a set that are asked for in their order.
+pub(super) struct Cursor<'a> {
+    rest: &'a [(Step, Set)],
+}
+
+impl<'a> Cursor<'a> {
+    pub fn find(&mut self, step: &str) -> Option<&'a Set> {
+        while let [(known, set), rest @ ..] = self.rest {
+            match (**known).cmp(step) {
+                Ordering::Less => self.rest = rest,
+                Ordering::Equal => return Some(set),
+                Ordering::Greater => break,
+            }
+        }
+        None
+    }
+
+    /// The same for the name of a field.
+    pub fn field(&mut self, name: &str) -> Option<&'a Set> {
+        while let [(known, set), rest @ ..] = self.rest {
+            match known.strip_prefix("f:").map_or_else(|| (**known).cmp("f:"), |known| known.cmp(name)) {
+                Ordering::Less => self.rest = rest,
+                Ordering::Equal => return Some(set),
+                Ordering::Greater => break,
+            }
+        }
+        None
     }
 }
 
@@ -219,7 +261,7 @@ fn read(fields: &Value, root: bool, depth: usize) -> Result<Set, String> {
             set.own = !root;
         } else if let Some(step) = normal(step)? {
             let child = read(child, false, depth + 1)?;
-            set.push(&step, child);
+            set.push(step, child);
         }
     }
     set.sort();
@@ -228,7 +270,7 @@ fn read(fields: &Value, root: bool, depth: usize) -> Result<Set, String> {
 }
 
 /// A step as this server writes it; `None` for one of an unknown kind.
-fn normal(step: &str) -> Result<Option<Box<str>>, String> {
+fn normal(step: &str) -> Result<Option<Step>, String> {
     let wrong = |why: &dyn std::fmt::Display| format!("read step `{step}`: {why}");
     let Some((kind, rest)) = step.split_once(':') else { return Err(wrong(&"no kind")) };
     Ok(match kind {

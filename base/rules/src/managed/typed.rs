@@ -1,8 +1,10 @@
 //! How a value at a path is treated: as one piece, field by field, or item by item. Read off the schema.
+use std::cmp::Ordering;
+
 use irori_api::schema::{List, ListKind, Object, Schemas, Shape, TypeRef};
 use serde_json::{Map, Value};
 
-use super::set::field;
+use super::set::{Step, field};
 
 /// The kind of a place in an object.
 #[derive(Clone, Copy)]
@@ -83,7 +85,7 @@ impl<'a> Typed<'a> {
     }
 
     /// The step to an item of a list; the error says why the item has none.
-    pub fn step(&self, list: &List, item: &Value) -> Result<Box<str>, String> {
+    pub fn step(&self, list: &List, item: &Value) -> Result<Step, String> {
         let ListKind::Map { keys } = &list.kind else {
             return match item {
                 Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
@@ -139,17 +141,36 @@ pub(super) fn entries(value: Option<&Value>) -> Option<&Map<String, Value>> {
     value.and_then(Value::as_object)
 }
 
+/// The entries of two maps side by side, in the order of their names.
+pub(super) fn pairs<'v>(
+    old: Option<&'v Map<String, Value>>,
+    new: Option<&'v Map<String, Value>>,
+) -> impl Iterator<Item = (&'v String, Option<&'v Value>, Option<&'v Value>)> {
+    let (mut old, mut new) = (old.into_iter().flatten().peekable(), new.into_iter().flatten().peekable());
+    std::iter::from_fn(move || {
+        let order = match (old.peek(), new.peek()) {
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return None,
+        };
+        let (old, new) = (old.next_if(|_| order.is_le()), new.next_if(|_| order.is_ge()));
+        let name = old.or(new)?.0;
+        Some((name, old.map(|(_, value)| value), new.map(|(_, value)| value)))
+    })
+}
+
 /// The items of a value that is a list; none of null.
 pub(super) fn listed(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The step to each item, in the order of the list.
-pub(super) fn steps(typed: Typed<'_>, list: &List, items: &[Value]) -> Result<Vec<Box<str>>, String> {
+pub(super) fn steps(typed: Typed<'_>, list: &List, items: &[Value]) -> Result<Vec<Step>, String> {
     items.iter().map(|item| typed.step(list, item)).collect()
 }
 
 /// Steps to the fields of an object.
-pub(super) fn step_to(name: &str) -> Box<str> {
+pub(super) fn step_to(name: &str) -> Step {
     field(name)
 }

@@ -5,14 +5,14 @@ use irori_api::{
     row::{Gvk, Row, Tables},
     schema::TypeRef,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     diff::{Diff, compare},
     entry::{Entry, cap, is_reset, read_entries, write_entries},
     set::Set,
     strip::{Reset, SERVER, reset},
-    typed::{At, Place, Typed},
+    typed::{At, Place, Typed, entries},
 };
 use crate::{
     canonical::canonical,
@@ -258,24 +258,26 @@ pub(super) fn changed(
 
 /// Where nothing but times of entries changed, takes the old entries: the write is none. Call it last, on what would be stored.
 pub fn keep_times(old: &Value, new: &mut Value) {
-    let entries = |object: &Value| get(object, &["metadata", "managedFields"]).cloned();
-    let timeless = |mut list: Option<Value>| {
-        for entry in list.iter_mut().filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
-            entry.remove("time");
-        }
-        list
-    };
-    let (before, after) = (entries(old), entries(new));
-    if before == after || before.is_none() || timeless(before.clone()) != timeless(after) {
+    let path = ["metadata", "managedFields"];
+    let (Some(before), Some(after)) = (get(old, &path), get(new, &path)) else { return };
+    let timeless = before.as_array().zip(after.as_array()).is_some_and(|(before, after)| {
+        before.len() == after.len() && before.iter().zip(after).all(|(a, b)| same_but(a, b, &["time"]))
+    });
+    if before == after || !timeless {
         return;
     }
-    let fields = |object: &'_ Value, skip: &[&str]| -> Vec<(String, Value)> {
-        let all = object.as_object().into_iter().flatten().filter(|(name, _)| !skip.contains(&name.as_str()));
-        all.map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
-    let null = json!({});
-    let metadata = |object: &Value| fields(object.get("metadata").unwrap_or(&null), &["managedFields", "resourceVersion"]);
-    if fields(old, &["metadata"]) == fields(new, &["metadata"]) && metadata(old) == metadata(new) {
-        set(new, &["metadata", "managedFields"], before);
+    let none = Value::Null;
+    let metadata = |object| get(object, &["metadata"]).unwrap_or(&none);
+    let same = same_but(old, new, &["metadata"]) && same_but(metadata(old), metadata(new), &["managedFields", "resourceVersion"]);
+    if same {
+        let before = before.clone();
+        set(new, &path, before);
     }
+}
+
+/// Whether two objects have the same fields but for some.
+fn same_but(a: &Value, b: &Value, but: &[&str]) -> bool {
+    let others = |(name, _): &(&String, &Value)| !but.contains(&name.as_str());
+    let fields = |value| entries(Some(value)).into_iter().flatten().filter(others);
+    fields(a).eq(fields(b))
 }

@@ -1,4 +1,6 @@
 //! Create and update rules of kinds that have few.
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{Birth, Part, keep};
@@ -217,11 +219,12 @@ fn set_conditions(object: &mut Value, conditions: Vec<Value>) {
 }
 
 fn date_conditions(new: &mut Value, old: &Value, now: &str) {
-    let before: Vec<Value> = items(old, &["status", "conditions"]).to_vec();
+    let mut before = HashMap::new();
+    for condition in items(old, &["status", "conditions"]) {
+        before.entry((text(condition, &["type"]), text(condition, &["status"]))).or_insert(condition);
+    }
     for condition in get_mut(new, &["status", "conditions"]).and_then(Value::as_array_mut).into_iter().flatten() {
-        let twin = before
-            .iter()
-            .find(|c| text(c, &["type"]) == text(condition, &["type"]) && text(c, &["status"]) == text(condition, &["status"]));
+        let twin = before.get(&(text(condition, &["type"]), text(condition, &["status"]))).copied();
         if text(condition, &["lastUpdateTime"]).is_empty() {
             set(condition, &["lastUpdateTime"], now);
         }
@@ -239,14 +242,18 @@ pub fn create_slice(object: &mut Value, birth: &Birth) {
 
 /// A taint that was there keeps its time: saying it again adds nothing.
 pub fn update_slice(new: &mut Value, old: &Value, _: Part<'_>, now: &str) {
+    let words = |taint: &Value| ["key", "value", "effect"].map(|part| text(taint, &[part]).to_owned());
+    let mut before = HashMap::new();
+    for device in items(old, &["spec", "devices"]) {
+        for taint in items(device, &["taints"]) {
+            before.entry((text(device, &["name"]).to_owned(), words(taint))).or_insert_with(|| get(taint, &["timeAdded"]));
+        }
+    }
     for device in items_mut(new, &["spec", "devices"]) {
         let name = text(device, &["name"]).to_owned();
-        let before = items(old, &["spec", "devices"]).iter().find(|old| text(old, &["name"]) == name);
-        let before = before.map_or(&[][..], |old| items(old, &["taints"]));
         for taint in items_mut(device, &["taints"]) {
-            let same = |old: &&Value| ["key", "value", "effect"].iter().all(|part| text(old, &[part]) == text(taint, &[part]));
-            if let Some(time) = before.iter().find(same).and_then(|old| get(old, &["timeAdded"])).cloned() {
-                set_if_absent(taint, &["timeAdded"], time);
+            if let Some(Some(time)) = before.get(&(name.clone(), words(taint))) {
+                set_if_absent(taint, &["timeAdded"], (*time).clone());
             }
         }
     }

@@ -1,4 +1,6 @@
 //! Create and update rules of pods.
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{Birth, Part, keep};
@@ -51,19 +53,16 @@ pub fn update(new: &mut Value, old: &Value, part: Part<'_>, _now: &str) {
 
 /// Of a resize, only the resources of containers count.
 fn resize(new: &mut Value, old: &Value) {
-    let asked: Vec<(String, Option<Value>, Option<Value>)> = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|list| items(new, &["spec", list]))
-        .map(|c| (text(c, &["name"]).to_owned(), get(c, &["resources"]).cloned(), get(c, &["resizePolicy"]).cloned()))
-        .collect();
+    let mut asked: HashMap<String, Option<Value>> = HashMap::new();
+    for container in ["containers", "initContainers"].iter().flat_map(|list| items(new, &["spec", list])) {
+        asked.entry(text(container, &["name"]).to_owned()).or_insert_with(|| get(container, &["resources"]).cloned());
+    }
     keep(new, old, "spec");
     keep(new, old, "status");
     for list in ["containers", "initContainers"] {
         for container in items_mut(new, &["spec", list]) {
-            let found = asked.iter().find(|(name, ..)| name == text(container, &["name"]));
-            if let Some((_, Some(resources), _)) = found {
-                let resources = resources.clone();
-                set(container, &["resources"], resources);
+            if let Some(Some(resources)) = asked.get(text(container, &["name"])) {
+                set(container, &["resources"], resources.clone());
             }
         }
     }

@@ -1,4 +1,6 @@
 //! The row of a pod: what its containers are doing, in one word.
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{Shown, age};
@@ -69,7 +71,8 @@ fn tell(pod: &Value) -> Told {
         reason = "SchedulingGated".into();
     }
     let init_specs = items(pod, &["spec", "initContainers"]);
-    let sidecar = |name: &str| init_specs.iter().any(|c| text(c, &["name"]) == name && text(c, &["restartPolicy"]) == "Always");
+    let always = init_specs.iter().filter(|c| text(c, &["restartPolicy"]) == "Always");
+    let sidecars_of_spec: HashSet<&str> = always.map(|c| text(c, &["name"])).collect();
     let total =
         items(pod, &["spec", "containers"]).len() + init_specs.iter().filter(|c| text(c, &["restartPolicy"]) == "Always").count();
 
@@ -77,7 +80,7 @@ fn tell(pod: &Value) -> Told {
     let mut initializing = false;
     for (i, status) in items(pod, &["status", "initContainerStatuses"]).iter().enumerate() {
         all.add(status);
-        let beside = sidecar(text(status, &["name"]));
+        let beside = sidecars_of_spec.contains(text(status, &["name"]));
         if beside {
             sidecars.add(status);
         }

@@ -1,4 +1,6 @@
 //! RBAC, certificate requests, leases.
+use std::collections::HashSet;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use irori_api::{
     field::{ErrorList, FieldPath},
@@ -149,10 +151,11 @@ fn request(object: &Value, errors: &mut ErrorList) {
         "signing",
         "timestamping",
     ];
+    let mut seen = HashSet::new();
     for (i, usage) in usages.iter().filter_map(Value::as_str).enumerate() {
         if !KNOWN.contains(&usage) {
             errors.not_supported(at.child("usages").index(i), usage, KNOWN);
-        } else if usages[..i].iter().any(|u| u == usage) {
+        } else if !seen.insert(usage) {
             errors.duplicate(at.child("usages").index(i), usage);
         }
     }

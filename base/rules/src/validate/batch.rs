@@ -1,4 +1,6 @@
 //! Jobs and CronJobs.
+use std::collections::HashSet;
+
 use irori_api::field::{ErrorList, FieldPath};
 use serde_json::Value;
 
@@ -274,11 +276,11 @@ pub fn domain_path(given: &str) -> bool {
 
 fn failure_policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let at = at.child("podFailurePolicy").child("rules");
-    let known = |name: &str| {
-        ["containers", "initContainers"]
-            .iter()
-            .any(|list| items(spec, &["template", "spec", list]).iter().any(|c| text(c, &["name"]) == name))
-    };
+    let known: HashSet<&str> = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|list| items(spec, &["template", "spec", list]))
+        .map(|container| text(container, &["name"]))
+        .collect();
     for (i, rule) in items(spec, &["podFailurePolicy", "rules"]).iter().enumerate() {
         let at = at.index(i);
         check::required_one_of(errors, rule, &at, &["action"], &["Count", "FailIndex", "FailJob", "Ignore"]);
@@ -290,7 +292,7 @@ fn failure_policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             other => errors.not_supported(at.child("operator"), other, &["In", "NotIn"]),
         }
         if let Some(name) = get(codes, &["containerName"]).and_then(Value::as_str)
-            && !known(name)
+            && !known.contains(name)
         {
             errors.invalid(
                 at.child("containerName"),

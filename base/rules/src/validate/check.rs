@@ -1,4 +1,6 @@
 //! Checks that many kinds share. Paths are below `at`; absent values pass unless said otherwise.
+use std::collections::HashSet;
+
 use irori_api::field::{ErrorList, FieldError, FieldPath, Wrong};
 use serde_json::Value;
 
@@ -151,16 +153,15 @@ pub fn percent(value: Option<&Value>) -> Option<i64> {
 }
 
 /// Objects of a list that carry the same key twice.
-pub fn duplicates<'a>(errors: &mut ErrorList, items: &'a [Value], at: &FieldPath, field: &str) {
-    let mut seen: Vec<&'a str> = Vec::new();
+pub fn duplicates(errors: &mut ErrorList, items: &[Value], at: &FieldPath, field: &str) {
+    let mut seen = HashSet::new();
     for (i, item) in items.iter().enumerate() {
         let key = text(item, &[field]);
         if key.is_empty() {
             continue;
         }
-        if seen.contains(&key) {
+        if !seen.insert(key) {
             errors.duplicate(at.index(i).child(field), key);
         }
-        seen.push(key);
     }
 }

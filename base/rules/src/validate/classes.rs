@@ -1,6 +1,8 @@
 //! Storage classes, drivers and what they say of nodes and capacity.
 //!
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -66,8 +68,10 @@ fn parameters(object: &Value, errors: &mut ErrorList) {
 
 /// Terms of labels that nodes have. Their requirements are told below the list, not below its items, as stock servers do.
 fn topologies(terms: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    let mut seen = HashSet::new();
     for (i, term) in terms.iter().enumerate() {
         let requirements = items(term, &["matchLabelExpressions"]);
+        let mut keys = HashSet::new();
         for (j, requirement) in requirements.iter().enumerate() {
             let at = at.child("matchLabelExpressions").index(j);
             let values = items(requirement, &["values"]);
@@ -77,33 +81,27 @@ fn topologies(terms: &[Value], at: &FieldPath, errors: &mut ErrorList) {
             devices::unique(values.iter().filter_map(Value::as_str), &at.child("values"), errors);
             let key = text(requirement, &["key"]);
             errors.invalid_each(&at.child("key"), key, names::qualified_name(key));
-            if requirements[..j].iter().any(|r| text(r, &["key"]) == key) {
+            if !keys.insert(key) {
                 errors.duplicate(at.child("key"), key);
             }
         }
         // A term without requirements equals the nothing that stock servers compare with first.
-        if requirements.is_empty() || terms[..i].iter().any(|t| same_term(t, term)) {
+        if !seen.insert(requirements_of(term)) || requirements.is_empty() {
             errors.duplicate(at.index(i).child("matchLabelExpressions"), "");
         }
     }
 }
 
-/// Whether two terms ask for the same, in whatever order.
-fn same_term(a: &Value, b: &Value) -> bool {
-    let sorted = |term: &Value| {
-        let mut all: Vec<(String, Vec<String>)> = items(term, &["matchLabelExpressions"])
-            .iter()
-            .map(|r| {
-                let mut values: Vec<String> =
-                    items(r, &["values"]).iter().filter_map(|v| v.as_str().map(str::to_owned)).collect();
-                values.sort_unstable();
-                (text(r, &["key"]).to_owned(), values)
-            })
-            .collect();
-        all.sort_unstable();
-        all
-    };
-    sorted(a) == sorted(b)
+/// What a term asks for, in one order: two terms that ask for the same are equal.
+fn requirements_of(term: &Value) -> Vec<(&str, Vec<&str>)> {
+    let mut all = Vec::new();
+    for requirement in items(term, &["matchLabelExpressions"]) {
+        let mut values: Vec<&str> = items(requirement, &["values"]).iter().filter_map(Value::as_str).collect();
+        values.sort_unstable();
+        all.push((text(requirement, &["key"]), values));
+    }
+    all.sort_unstable();
+    all
 }
 
 fn attachment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
@@ -126,7 +124,7 @@ fn attachment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 fn csi_node(drivers: &[Value], at: &FieldPath, errors: &mut ErrorList) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (i, one) in drivers.iter().enumerate() {
         let at = at.index(i);
         let name = text(one, &["name"]);
@@ -140,26 +138,30 @@ fn csi_node(drivers: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         check::not_negative(errors, one, &at, &["allocatable", "count"]);
         let keys = items(one, &["topologyKeys"]);
         let keys_at = at.child("topologyKeys");
-        for (j, key) in keys.iter().filter_map(Value::as_str).enumerate() {
-            if keys[..j].iter().any(|other| other == key) {
+        let mut known = HashSet::new();
+        for key in keys.iter().filter_map(Value::as_str) {
+            if !known.insert(key) {
                 errors.duplicate(keys_at.clone(), key);
             }
-            errors.invalid_each(&keys_at, Value::Array(keys.to_vec()), names::qualified_name(key));
+            let wrong = names::qualified_name(key);
+            if !wrong.is_empty() && !errors.is_full() {
+                errors.invalid_each(&keys_at, Value::Array(keys.to_vec()), wrong);
+            }
         }
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             errors.duplicate(at.child("name"), name);
         }
-        seen.push(name);
     }
 }
 
 fn csi_driver(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::one_of(errors, spec, at, &["fsGroupPolicy"], &["File", "None", "ReadWriteOnceWithFSType"]);
     let requests = items(spec, &["tokenRequests"]);
+    let mut seen = HashSet::new();
     for (i, request) in requests.iter().enumerate() {
         let at = at.child("tokenRequests").index(i);
         let audience = text(request, &["audience"]);
-        if requests[..i].iter().any(|r| text(r, &["audience"]) == audience) {
+        if !seen.insert(audience) {
             errors.duplicate(at.child("audience"), audience);
             continue;
         }

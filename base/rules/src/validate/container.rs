@@ -1,4 +1,6 @@
 //! Containers of a pod.
+use std::collections::{HashMap, HashSet};
+
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},
     names,
@@ -10,7 +12,8 @@ use crate::tree::{flag, get, int, items, map, text};
 
 /// What a container may refer to.
 pub struct Around<'a> {
-    pub volumes: &'a [Value],
+    /// By their names.
+    pub volumes: &'a HashMap<&'a str, &'a Value>,
     /// The pod's hostUsers is false.
     pub own_users: bool,
     /// `grace` of the pod, for probes.
@@ -24,43 +27,54 @@ pub fn containers(spec: &Value, volumes: &[Value], at: &FieldPath, errors: &mut 
     if list.is_empty() {
         errors.required(at.child("containers"), "");
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut by_name = HashMap::with_capacity(volumes.len());
+    for volume in volumes {
+        by_name.entry(text(volume, &["name"])).or_insert(volume);
+    }
+    let volumes = &by_name;
+    let mut names = HashSet::new();
     for (field, init) in [("containers", false), ("initContainers", true)] {
         for (i, one) in items(spec, &[field]).iter().enumerate() {
             let at = at.child(field).index(i);
             let name = text(one, &["name"]);
             container(one, &at, &Around { volumes, own_users, init }, errors);
-            if !name.is_empty() && names.contains(&name) {
+            if !names.insert(name) && !name.is_empty() {
                 errors.duplicate(at.child("name"), name);
             }
-            names.push(name);
         }
     }
+    let targets: HashSet<&str> = list.iter().map(|one| text(one, &["name"])).collect();
     for (i, one) in items(spec, &["ephemeralContainers"]).iter().enumerate() {
         let at = at.child("ephemeralContainers").index(i);
-        ephemeral(one, &at, &names, list, volumes, errors);
+        ephemeral(one, &at, &names, &targets, volumes, errors);
     }
-    let mut ports: Vec<(String, i64)> = Vec::new();
+    let mut ports = HashSet::new();
     for (i, one) in list.iter().enumerate() {
         for (j, port) in items(one, &["ports"]).iter().enumerate() {
             let host = int(port, &["hostPort"]).unwrap_or(0);
-            let key = (format!("{}/{}/{host}", text(port, &["protocol"]), text(port, &["hostIP"])), host);
-            if host != 0 && ports.contains(&key) {
-                errors.duplicate(at.child("containers").index(i).child("ports").index(j).child("hostPort"), key.0.as_str());
+            let key = format!("{}/{}/{host}", text(port, &["protocol"]), text(port, &["hostIP"]));
+            if host != 0 && !ports.insert(key.clone()) {
+                errors.duplicate(at.child("containers").index(i).child("ports").index(j).child("hostPort"), key);
             }
-            ports.push(key);
         }
     }
 }
 
-fn ephemeral(one: &Value, at: &FieldPath, names: &[&str], list: &[Value], volumes: &[Value], errors: &mut ErrorList) {
+fn ephemeral(
+    one: &Value,
+    at: &FieldPath,
+    names: &HashSet<&str>,
+    targets: &HashSet<&str>,
+    volumes: &HashMap<&str, &Value>,
+    errors: &mut ErrorList,
+) {
     container(one, at, &Around { volumes, own_users: false, init: false }, errors);
     let name = text(one, &["name"]);
-    if names.contains(&name) {
+    if names.contains(name) {
         errors.duplicate(at.child("name"), name);
     }
     let target = text(one, &["targetContainerName"]);
-    if !target.is_empty() && !list.iter().any(|c| text(c, &["name"]) == target) {
+    if !target.is_empty() && !targets.contains(target) {
         errors.not_found(at.child("targetContainerName"), target);
     }
     for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] {
@@ -143,17 +157,16 @@ fn restart_rules(one: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 fn ports(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for (i, port) in list.iter().enumerate() {
         let at = at.index(i);
         let name = text(port, &["name"]);
         if !name.is_empty() {
             let wrong = names::port_name(name);
-            if wrong.is_empty() && names.contains(&name) {
+            if !names.insert(name) && wrong.is_empty() {
                 errors.duplicate(at.child("name"), name);
             }
             errors.invalid_each(&at.child("name"), name, wrong);
-            names.push(name);
         }
         match int(port, &["containerPort"]).unwrap_or(0) {
             0 => errors.required(at.child("containerPort"), ""),

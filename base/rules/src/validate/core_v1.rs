@@ -1,4 +1,6 @@
 //! Kinds of the core group that have few rules.
+use std::collections::HashSet;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},
@@ -109,7 +111,7 @@ fn node(object: &Value, errors: &mut ErrorList) {
     let spec = FieldPath::new("spec");
     // Taints are told below metadata, as stock servers do.
     let at = FieldPath::new("metadata").child("taints");
-    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut seen = HashSet::new();
     for (i, taint) in items(object, &["spec", "taints"]).iter().enumerate() {
         let at = at.index(i);
         let (key, effect) = (text(taint, &["key"]), text(taint, &["effect"]));
@@ -124,7 +126,7 @@ fn node(object: &Value, errors: &mut ErrorList) {
             "NoSchedule" | "PreferNoSchedule" | "NoExecute" => {}
             other => errors.not_supported(at.child("effect"), other, &["NoSchedule", "PreferNoSchedule", "NoExecute"]),
         }
-        if seen.contains(&(key, effect)) {
+        if !seen.insert((key, effect)) {
             let fields = [
                 ("Key", "key", "\"\""),
                 ("Value", "value", "\"\""),
@@ -134,7 +136,6 @@ fn node(object: &Value, errors: &mut ErrorList) {
             let why = "taints must be unique by key and effect pair";
             check::wrong_go(errors, at, Wrong::Duplicate, &check::go(taint, &fields), why);
         }
-        seen.push((key, effect));
     }
     let cidrs = items(object, &["spec", "podCIDRs"]);
     for (i, cidr) in cidrs.iter().filter_map(Value::as_str).enumerate() {

@@ -1,6 +1,8 @@
 //! Claims of devices, their templates, and device classes.
 //!
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/ (resource.k8s.io/v1): limits stand in the fields' descriptions.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -127,12 +129,10 @@ fn claim(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 
 /// Keys that stand twice, told at the second item.
 pub fn unique<'a>(keys: impl Iterator<Item = &'a str>, at: &FieldPath, errors: &mut ErrorList) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (i, key) in keys.enumerate() {
-        if seen.contains(&key) {
+        if !seen.insert(key) {
             errors.duplicate(at.index(i), key);
-        } else {
-            seen.push(key);
         }
     }
 }

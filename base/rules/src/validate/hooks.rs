@@ -1,6 +1,8 @@
 //! Admission webhooks, and what admission policies have in common with them.
 //!
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/validating-webhook-configuration-v1/.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -23,12 +25,13 @@ const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
     let list = FieldPath::new("webhooks");
     let hooks = items(object, &["webhooks"]);
+    let mut seen = HashSet::new();
     for (i, hook) in hooks.iter().enumerate() {
         let at = list.index(i);
         webhook(kind, hook, &at, errors);
         review_versions(items(hook, &["admissionReviewVersions"]), &at.child("admissionReviewVersions"), errors);
         let name = text(hook, &["name"]);
-        if !name.is_empty() && hooks[..i].iter().any(|h| text(h, &["name"]) == name) {
+        if !name.is_empty() && !seen.insert(name) {
             errors.duplicate(at.child("name"), name);
         }
     }
@@ -79,14 +82,13 @@ fn review_versions(versions: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     }
     let mut known = false;
     let mut wrong = false;
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (i, version) in versions.iter().filter_map(Value::as_str).enumerate() {
-        if seen.contains(&version) {
+        if !seen.insert(version) {
             errors.invalid(at.index(i), version, "duplicate version");
             wrong = true;
             continue;
         }
-        seen.push(version);
         let faults = names::dns_1035_label(version);
         wrong |= !faults.is_empty();
         errors.invalid_each(&at.index(i), version, faults);
@@ -176,6 +178,7 @@ pub fn conditions(list: &[Value], variables: &[&str], at: &FieldPath, errors: &m
     if list.len() > CONDITIONS_MAX {
         errors.too_many(at.clone(), list.len(), CONDITIONS_MAX);
     }
+    let mut seen = HashSet::new();
     for (i, condition) in list.iter().enumerate() {
         let at = at.index(i);
         expression(condition, "expression", variables, "", &at, errors);
@@ -184,7 +187,7 @@ pub fn conditions(list: &[Value], variables: &[&str], at: &FieldPath, errors: &m
             errors.required(at.child("name"), "");
         } else {
             errors.invalid_each(&at.child("name"), name, names::qualified_name(name));
-            if list[..i].iter().any(|c| text(c, &["name"]) == name) {
+            if !seen.insert(name) {
                 errors.duplicate(at.child("name"), name);
             }
         }
@@ -238,7 +241,7 @@ fn resources(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     if list.is_empty() {
         errors.required(at.clone(), "");
     }
-    let (mut whole, mut of_any): (Vec<&str>, Vec<&str>) = Default::default();
+    let (mut whole, mut of_any): (HashSet<&str>, HashSet<&str>) = Default::default();
     for (i, given) in list.iter().filter_map(Value::as_str).enumerate() {
         let at = at.index(i);
         if given.is_empty() {
@@ -246,17 +249,17 @@ fn resources(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
             continue;
         }
         let Some((resource, part)) = given.split_once('/') else { continue };
-        if whole.contains(&resource) {
+        if whole.contains(resource) {
             errors.invalid(at.clone(), given, format!("if '{resource}/*' is present, must not specify {given}"));
         }
-        if of_any.contains(&part) {
+        if of_any.contains(part) {
             errors.invalid(at, given, format!("if '*/{part}' is present, must not specify {given}"));
         }
         if part == "*" {
-            whole.push(resource);
+            whole.insert(resource);
         }
         if resource == "*" {
-            of_any.push(part);
+            of_any.insert(part);
         }
     }
     let has = |wanted: &str| list.iter().any(|item| item == wanted);

@@ -1,4 +1,6 @@
 //! What an update may not change.
+use std::collections::{HashMap, HashSet};
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     row::Row,
@@ -112,11 +114,20 @@ pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut 
     }
 }
 
+/// Of items of one name the first.
+fn first_by_name(items: &[Value]) -> HashMap<&str, &Value> {
+    let mut first = HashMap::with_capacity(items.len());
+    for item in items {
+        first.entry(text(item, &["name"])).or_insert(item);
+    }
+    first
+}
+
 /// What a driver said of a node stays until it is taken back, save how many volumes it takes.
 fn csi_node(new: &Value, old: &Value, errors: &mut ErrorList) {
-    let is = items(new, &["spec", "drivers"]);
+    let is = first_by_name(items(new, &["spec", "drivers"]));
     for was in items(old, &["spec", "drivers"]) {
-        let kept = is.iter().find(|driver| text(driver, &["name"]) == text(was, &["name"]));
+        let kept = is.get(text(was, &["name"])).copied();
         let bare = |driver: &Value| {
             let mut driver = driver.clone();
             remove(&mut driver, &["allocatable"]);
@@ -151,15 +162,16 @@ fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
         return super::resize::change(new, old, errors);
     }
     if part == Part::Sub("ephemeralcontainers") {
-        let (is, was) = (items(new, &["spec", "ephemeralContainers"]), items(old, &["spec", "ephemeralContainers"]));
+        let is = first_by_name(items(new, &["spec", "ephemeralContainers"]));
+        let was = items(old, &["spec", "ephemeralContainers"]);
         let path = at.child("ephemeralContainers");
         for container in was {
-            match is.iter().find(|c| text(c, &["name"]) == text(container, &["name"])) {
+            match is.get(text(container, &["name"])) {
                 None => errors.forbidden(
                     path.clone(),
                     format!("existing ephemeral containers {:?} may not be removed\n", text(container, &["name"])),
                 ),
-                Some(kept) if kept != container => {
+                Some(kept) if *kept != container => {
                     errors.forbidden(
                         path.clone(),
                         format!("existing ephemeral containers {:?} may not be changed\n", text(container, &["name"])),
@@ -240,7 +252,7 @@ fn tolerations(new: &Value, old: &Value, at: &FieldPath, errors: &mut ErrorList)
         remove(&mut t, &["tolerationSeconds"]);
         t
     };
-    let is: Vec<Value> = items(new, &["spec", "tolerations"]).iter().map(bare).collect();
+    let is: HashSet<Value> = items(new, &["spec", "tolerations"]).iter().map(bare).collect();
     for kept in items(old, &["spec", "tolerations"]).iter().map(bare) {
         if !is.contains(&kept) {
             errors.forbidden(at.child("tolerations"), "existing toleration can not be modified except its tolerationSeconds");

@@ -1,4 +1,6 @@
 //! LimitRange and ResourceQuota.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},
     names,
@@ -15,13 +17,13 @@ pub fn limit_range(object: &Value, errors: &mut ErrorList) {
         let kind = text(item, &["type"]);
         errors.invalid_each(&at.child("type"), kind, names::qualified_name(kind));
         let amount = |side: &str, name: &str| get(item, &[side, name]).and_then(Value::as_str);
-        let mut all: Vec<&String> = Vec::new();
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
         for side in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
             for name in map(item, &[side]).into_iter().flatten().map(|(name, _)| name) {
                 if kind == "Container" || kind == "Pod" {
                     super::container::resource_name(name, &at.child(side).key(name), errors);
                 }
-                if !all.contains(&name) {
+                if seen.insert(name) {
                     all.push(name);
                 }
             }
@@ -125,6 +127,10 @@ fn scopes(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let list: Vec<&str> = items(spec, &["scopes"]).iter().filter_map(Value::as_str).collect();
     let shown = shown::json(&Value::Array(items(spec, &["scopes"]).to_vec()));
     for scope in &list {
+        // Each shows them all.
+        if errors.is_full() {
+            break;
+        }
         scope_of(scope, &hard, &at.child("scopes"), &shown, errors);
     }
     for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {

@@ -1,4 +1,6 @@
 //! Ingress, NetworkPolicy, EndpointSlice and their like.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -293,17 +295,16 @@ fn slice(object: &Value, errors: &mut ErrorList) {
         }
     }
     let ports = items(object, &["ports"]);
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (i, port) in ports.iter().enumerate() {
         let at = root.child("ports").index(i);
         let name = text(port, &["name"]);
         if !name.is_empty() {
             errors.invalid_each(&at.child("name"), name, names::dns_label(name));
         }
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             errors.duplicate(at.child("name"), name);
         }
-        seen.push(name);
         check::required_one_of(errors, port, &at, &["protocol"], &["SCTP", "TCP", "UDP"]);
         check::name(errors, port, &at, &["appProtocol"], names::qualified_name);
     }

@@ -1,4 +1,6 @@
 //! Pods and pod templates.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},
     names,
@@ -53,15 +55,14 @@ pub fn spec(spec: &Value, pod_name: &str, at: &FieldPath, errors: &mut ErrorList
         let kind = text(gate, &["conditionType"]);
         errors.invalid_each(&at.child("readinessGates").index(i).child("conditionType"), kind, names::qualified_name(kind));
     }
-    let mut gates: Vec<&str> = Vec::new();
+    let mut gates = HashSet::new();
     for (i, gate) in items(spec, &["schedulingGates"]).iter().enumerate() {
         let at = at.child("schedulingGates").index(i);
         let name = text(gate, &["name"]);
         errors.invalid_each(&at, name, names::qualified_name(name));
-        if gates.contains(&name) {
+        if !gates.insert(name) {
             errors.duplicate(at, name);
         }
-        gates.push(name);
     }
     selector::spread(items(spec, &["topologySpreadConstraints"]), &at.child("topologySpreadConstraints"), errors);
     for (field, rule) in [
@@ -150,7 +151,7 @@ fn security(context: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::one_of(errors, context, at, &["fsGroupChangePolicy"], &["Always", "OnRootMismatch"]);
     check::one_of(errors, context, at, &["supplementalGroupsPolicy"], &["Merge", "Strict"]);
     check::one_of(errors, context, at, &["seLinuxChangePolicy"], &["Recursive"]);
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (i, sysctl) in items(context, &["sysctls"]).iter().enumerate() {
         let at = at.child("sysctls").index(i).child("name");
         let name = text(sysctl, &["name"]);
@@ -160,15 +161,15 @@ fn security(context: &Value, at: &FieldPath, errors: &mut ErrorList) {
                 && ends(p.as_bytes().last())
                 && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
         };
+        let again = !seen.insert(name);
         if name.is_empty() {
             errors.required(at, "");
         } else if name.len() > 253 || !name.split(['.', '/']).all(part) {
             let form = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
             errors.invalid(at, name, format!("must have at most 253 characters and match regex ^({form}[\\./])*{form}$"));
-        } else if seen.contains(&name) {
+        } else if again {
             errors.duplicate(at, name);
         }
-        seen.push(name);
     }
     container::profiles(context, at, errors);
 }

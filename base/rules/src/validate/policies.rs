@@ -1,6 +1,8 @@
 //! Admission policies and their bindings.
 //!
 //! Source: https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -60,10 +62,11 @@ fn validating(name: &str, spec: &Value, at: &FieldPath, errors: &mut ErrorList) 
         let why = format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations");
         errors.invalid(list.clone(), Value::Array(annotations.to_vec()), why);
     }
+    let mut keys = HashSet::new();
     for (i, one) in annotations.iter().enumerate() {
         annotation(name, one, &known, &list.index(i), errors);
         let key = text(one, &["key"]);
-        if annotations[..i].iter().any(|a| text(a, &["key"]) == key) {
+        if !keys.insert(key) {
             errors.duplicate(list.index(i).child("key"), key);
         }
     }
@@ -168,11 +171,11 @@ fn match_resources(of: &Value, at: &FieldPath, errors: &mut ErrorList) {
         for (i, rule) in items(of, &[field]).iter().enumerate() {
             let at = at.child(field).index(i);
             hooks::rule(rule, &at, errors);
-            let named = items(rule, &["resourceNames"]);
-            for (j, name) in named.iter().filter_map(Value::as_str).enumerate() {
+            let mut seen = HashSet::new();
+            for (j, name) in items(rule, &["resourceNames"]).iter().filter_map(Value::as_str).enumerate() {
                 let at = at.child("resourceNames").index(j);
                 errors.invalid_each(&at, name, names::path_segment(name));
-                if named[..j].iter().any(|other| other == name) {
+                if !seen.insert(name) {
                     errors.duplicate(at, name);
                 }
             }
@@ -256,11 +259,12 @@ fn actions(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     if list.is_empty() {
         errors.required(at.clone(), "at least one validation action is required");
     }
+    let mut seen = HashSet::new();
     for (i, action) in list.iter().filter_map(Value::as_str).enumerate() {
         if !matches!(action, "Audit" | "Deny" | "Warn") {
             errors.not_supported(at.index(i), action, &["Audit", "Deny", "Warn"]);
         }
-        if list[..i].iter().any(|other| other == action) {
+        if !seen.insert(action) {
             errors.duplicate(at.index(i), action);
         }
     }

@@ -1,4 +1,6 @@
 //! Services.
+use std::collections::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},
     names,
@@ -69,7 +71,7 @@ fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     let ports = items(spec, &["ports"]);
     let gives_ports = kind == "NodePort"
         || (kind == "LoadBalancer" && get(spec, &["allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false)));
-    let mut names: Vec<&str> = Vec::new();
+    let (mut names, mut nodes, mut own) = (HashSet::new(), HashSet::new(), HashSet::new());
     for (i, port) in ports.iter().enumerate() {
         let at = at.child("ports").index(i);
         let name = text(port, &["name"]);
@@ -79,10 +81,9 @@ fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
             }
         } else {
             errors.invalid_each(&at.child("name"), name, names::dns_label(name));
-            if names.contains(&name) {
+            if !names.insert(name) {
                 errors.duplicate(at.child("name"), name);
             }
-            names.push(name);
         }
         let number = int(port, &["port"]).unwrap_or(0);
         errors.invalid_each(&at.child("port"), number, names::port_number(number));
@@ -92,21 +93,19 @@ fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
         if kind == "ClusterIP" && int(port, &["nodePort"]).unwrap_or(0) != 0 {
             errors.forbidden(at.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
         }
-        let node = |p: &Value| (int(p, &["nodePort"]).unwrap_or(0), text(p, &["protocol"]).to_owned());
+        let (node, protocol) = (int(port, &["nodePort"]).unwrap_or(0), text(port, &["protocol"]));
         // Ports of one number are given one node port; of one protocol they cannot share it.
-        let gets = gives_ports && node(port).0 == 0;
-        let twin = |p: &Value| node(p) == node(port) && (node(port).0 != 0 || gets && int(p, &["port"]) == int(port, &["port"]));
-        if ports[..i].iter().any(twin) {
-            errors.duplicate(at.child("nodePort"), node(port).0);
+        let gets = if node == 0 { int(port, &["port"]) } else { None };
+        if !nodes.insert((node, protocol, gets)) && (node != 0 || gives_ports) {
+            errors.duplicate(at.child("nodePort"), node);
         }
         if kind == "LoadBalancer" && number == 10250 {
             errors.invalid(at.child("port"), number, "may not expose port 10250 externally since it is used by kubelet");
         }
     }
-    let key = |p: &Value| (text(p, &["protocol"]).to_owned(), int(p, &["port"]).unwrap_or(0));
     for (i, port) in ports.iter().enumerate() {
-        if ports[..i].iter().any(|p| key(p) == key(port)) {
-            let (protocol, number) = key(port);
+        let (protocol, number) = (text(port, &["protocol"]), int(port, &["port"]).unwrap_or(0));
+        if !own.insert((protocol, number)) {
             let shown = format!(
                 "{{\"Name\":\"\",\"Protocol\":{},\"AppProtocol\":null,\"Port\":{number},\"TargetPort\":0,\"NodePort\":0}}",
                 shown::json(&Value::from(protocol))
@@ -139,11 +138,12 @@ fn affinity(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 
 fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     let families = items(spec, &["ipFamilies"]);
+    let mut seen = HashSet::new();
     for (i, family) in families.iter().filter_map(Value::as_str).enumerate() {
         let at = at.child("ipFamilies").index(i);
         if !matches!(family, "IPv4" | "IPv6") {
             errors.not_supported(at, family, &["IPv4", "IPv6"]);
-        } else if families[..i].iter().any(|f| f == family) {
+        } else if !seen.insert(family) {
             errors.duplicate(at, family);
         }
     }

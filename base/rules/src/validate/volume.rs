@@ -1,4 +1,6 @@
 //! Volumes of a pod, and where containers mount them.
+use std::collections::{HashMap, HashSet};
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -11,22 +13,22 @@ use crate::tree::{get, int, items, map, text};
 /// Checks the volumes of a pod and gives those that containers may mount.
 pub fn volumes(list: &[Value], pod: &str, at: &FieldPath, errors: &mut ErrorList) -> Vec<Value> {
     let mut good = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (i, volume) in list.iter().enumerate() {
         let at = at.index(i);
         let name = text(volume, &["name"]);
         let before = errors.len();
+        let again = !seen.insert(name);
         sources(volume, pod, &at, errors);
         if name.is_empty() {
             errors.required(at.child("name"), "");
         } else {
             let wrong = names::dns_label(name);
-            if wrong.is_empty() && seen.contains(&name) {
+            if wrong.is_empty() && again {
                 errors.duplicate(at.child("name"), name);
             }
             errors.invalid_each(&at.child("name"), name, wrong);
         }
-        seen.push(name);
         if errors.len() == before {
             good.push(volume.clone());
         }
@@ -293,25 +295,24 @@ fn projected(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 /// Where a container sees its volumes.
-pub fn mounts(container: &Value, volumes: &[Value], at: &FieldPath, errors: &mut ErrorList) {
-    let mut seen: Vec<&str> = Vec::new();
+pub fn mounts(container: &Value, volumes: &HashMap<&str, &Value>, at: &FieldPath, errors: &mut ErrorList) {
+    let mut seen = HashSet::new();
     for (i, mount) in items(container, &["volumeMounts"]).iter().enumerate() {
         let at = at.child("volumeMounts").index(i);
         let name = text(mount, &["name"]);
         if name.is_empty() {
             errors.required(at.child("name"), "");
         }
-        if !volumes.iter().any(|v| text(v, &["name"]) == name) {
+        if !volumes.contains_key(name) {
             errors.not_found(at.child("name"), name);
         }
         let path = text(mount, &["mountPath"]);
         if path.is_empty() {
             errors.required(at.child("mountPath"), "");
         }
-        if seen.contains(&path) {
+        if !seen.insert(path) {
             errors.invalid(at.child("mountPath"), path, "must be unique");
         }
-        seen.push(path);
         for field in ["subPath", "subPathExpr"] {
             let sub = text(mount, &[field]);
             if !sub.is_empty() {
@@ -346,12 +347,8 @@ pub fn mounts(container: &Value, volumes: &[Value], at: &FieldPath, errors: &mut
             errors.not_supported(at.child("recursiveReadOnly"), given, &["Disabled", "Enabled", "IfPossible"]);
         }
     }
-    let claims = |name: &str| {
-        volumes
-            .iter()
-            .find(|v| text(v, &["name"]) == name)
-            .map(|v| get(v, &["persistentVolumeClaim"]).is_some() || get(v, &["ephemeral"]).is_some())
-    };
+    let claims =
+        |name: &str| volumes.get(name).map(|v| get(v, &["persistentVolumeClaim"]).is_some() || get(v, &["ephemeral"]).is_some());
     for (i, device) in items(container, &["volumeDevices"]).iter().enumerate() {
         let at = at.child("volumeDevices").index(i);
         let name = text(device, &["name"]);

@@ -1,4 +1,6 @@
 //! Warnings of pods, and of templates of pods.
+use std::collections::HashSet;
+
 use irori_api::field::FieldPath;
 use serde_json::Value;
 
@@ -132,11 +134,10 @@ fn labels(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
 
 /// Files of projected volumes that lie where a token does.
 fn token_paths(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
-    let projected = |volume: &'_ Value| items(volume, &["projected", "sources"]).to_vec();
-    let tokens: Vec<String> = items(spec, &["volumes"])
+    let tokens: HashSet<&str> = items(spec, &["volumes"])
         .iter()
-        .flat_map(projected)
-        .filter_map(|source| get(&source, &["serviceAccountToken", "path"]).and_then(|p| p.as_str().map(str::to_owned)))
+        .flat_map(|volume| items(volume, &["projected", "sources"]))
+        .filter_map(|source| get(source, &["serviceAccountToken", "path"]).and_then(Value::as_str))
         .collect();
     for (at, volume) in each(spec, &["volumes"], at) {
         for source in items(volume, &["projected", "sources"]) {
@@ -144,13 +145,13 @@ fn token_paths(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
                 let list = at.child("projected").child("sources").child(word);
                 for (i, item) in items(source, &[field, "items"]).iter().enumerate() {
                     let path = text(item, &["path"]);
-                    if tokens.iter().any(|token| token == path) {
+                    if tokens.contains(path) {
                         told.push(format!("{}: has duplicated path with ServiceAccountToken {path:?}", list.index(i)));
                     }
                 }
             }
             let path = text(source, &["clusterTrustBundle", "path"]);
-            if tokens.iter().any(|token| token == path) {
+            if tokens.contains(path) {
                 let at = at.child("projected").child("sources").child("ClusterTrustBundle");
                 told.push(format!("{at}: has duplicated path with ServiceAccountToken {path:?}"));
             }

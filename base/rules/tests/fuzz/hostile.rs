@@ -1,16 +1,40 @@
-//! Input made to be dear: what it costs from bytes to a stored object.
+//! Input made to be dear: what it costs as each request that takes it, from bytes to bytes.
 use irori_api::{
     codec::{Limits, json, yaml},
-    row::{Gvk, Tables},
+    row::{Gvk, Row, Tables},
 };
 use irori_rules::{
-    Birth, PatchKind, apply_patch, decode, default_object, managed,
-    managed::{Writer, track_create},
-    prepare_create, table_cells, validate_create,
+    Birth, Part, PatchKind, apply_patch, decode, default_object,
+    managed::{self, Writer, keep_times, track_create, track_update},
+    prepare_create, prepare_update, table_cells, validate_create, validate_update,
 };
+use serde_json::{Value, json};
+
+/// What is asked with it.
+#[derive(Clone, Copy, Debug)]
+pub enum Request {
+    Create,
+    /// Nothing is there yet.
+    Apply,
+    /// Applied before by the same, and now less of it.
+    Reapply,
+    /// Somebody else made it.
+    Takeover,
+    Patch(PatchKind),
+}
+
+pub const REQUESTS: [Request; 6] = [
+    Request::Create,
+    Request::Apply,
+    Request::Reapply,
+    Request::Takeover,
+    Request::Patch(PatchKind::Merge),
+    Request::Patch(PatchKind::Strategic),
+];
+
+const WRITER: Writer<'_> = Writer { manager: "m", subresource: "", now: "2026-01-01T00:00:00Z" };
 
 /// A kind of input, that can be made of any size.
-#[derive(Debug)]
 pub struct Hostile {
     pub name: &'static str,
     kind: (&'static str, &'static str, &'static str),
@@ -143,6 +167,61 @@ pub fn all() -> Vec<Hostile> {
                 r#"{"key":"z","operator":"Exists"}]},"template":{}}}"#,
             ),
         ),
+        json(
+            "mounts",
+            POD,
+            (
+                r#"{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i","volumeMounts":["#,
+                r##"{"name":"v#","mountPath":"/#"},"##,
+                r#"{"name":"z","mountPath":"/"}]}]}}"#,
+            ),
+        ),
+        json(
+            "ports of a service",
+            ("", "v1", "Service"),
+            (
+                r#"{"metadata":{"name":"s"},"spec":{"type":"NodePort","ports":["#,
+                r##"{"name":"p#","port":80,"nodePort":#},"##,
+                r#"{"port":1}]}}"#,
+            ),
+        ),
+        json(
+            "scopes of a quota",
+            ("", "v1", "ResourceQuota"),
+            (r#"{"metadata":{"name":"q"},"spec":{"hard":{},"scopes":["#, r##""s#","##, r#""z"]}}"#),
+        ),
+        json(
+            "topology keys",
+            ("storage.k8s.io", "v1", "CSINode"),
+            (
+                r#"{"metadata":{"name":"n"},"spec":{"drivers":[{"name":"d","nodeID":"n","topologyKeys":["#,
+                r##""-#","##,
+                r#""z"]}]}}"#,
+            ),
+        ),
+        json(
+            "webhooks",
+            ("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration"),
+            (r#"{"metadata":{"name":"w"},"webhooks":["#, r##"{"name":"a.b.c#"},"##, r#"{"name":"z"}]}"#),
+        ),
+        json(
+            "variables of a policy",
+            ("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy"),
+            (
+                r#"{"metadata":{"name":"p"},"spec":{"validations":[{"expression":"v"}],"variables":["#,
+                r##"{"name":"v#","expression":"v"},"##,
+                r#"{"name":"z","expression":"true"}]}}"#,
+            ),
+        ),
+        json(
+            "devices of a slice",
+            ("resource.k8s.io", "v1", "ResourceSlice"),
+            (
+                r#"{"metadata":{"name":"s"},"spec":{"driver":"d","nodeName":"n","pool":{"name":"p","resourceSliceCount":1},"devices":["#,
+                r##"{"name":"d#","taints":[{"key":"k","effect":"NoSchedule"}]},"##,
+                r#"{"name":"z"}]}}"#,
+            ),
+        ),
         json("numbers", MAP, (r#"{"metadata":{"name":"m"},"data":["#, "1234567890.5e-3,", "1]}")),
         json("nesting", MAP, (r#"{"metadata":{"name":"m"},"data":["#, "[[[[[[[[", "")),
         yaml("yaml keys", MAP, ("metadata: {name: m}\ndata:\n", "  k#: v\n", "")),
@@ -165,35 +244,75 @@ impl Hostile {
         out.into_bytes()
     }
 
-    /// The way of a create, an apply and a patch, as far as it goes. Refusals are as good as answers.
-    pub fn through(&self, tables: &Tables, bytes: &[u8]) {
-        let (group, version, kind) = self.kind;
-        let row = tables.kind(&Gvk::new(group, version, kind)).unwrap();
-        let limits = Limits { depth_max: 100, ..Limits::default() };
-        let read = if self.yaml { yaml::read(bytes, &limits) } else { json::read(bytes, &limits) };
-        let Ok(read) = read else { return };
-        let writer = Writer { manager: "m", subresource: "", now: "2026-01-01T00:00:00Z" };
-        let mut config = read.value.clone();
-        if config.is_object() {
-            config["apiVersion"] = row.gvk.api_version().into();
-            config["kind"] = row.gvk.kind.as_str().into();
-        }
-        let _applied = managed::apply(tables, row, None, &config, &writer, false);
-        let Ok(decoded) = decode(tables, row, read.value) else { return };
-        let mut object = decoded.object;
-        default_object(tables, row, &mut object);
-        track_create(tables, row, &mut object, &writer);
-        let birth = Birth {
-            uid: "u".into(),
-            creation_timestamp: writer.now.into(),
-            generated_name: String::new(),
-            namespace: "n".into(),
-        };
-        prepare_create(tables, row, &mut object, &birth);
-        let _errors = validate_create(row, row, &object);
-        let _cells = table_cells(row, &object, 0);
-        let _patched = apply_patch(tables, row, &object, PatchKind::Strategic, &config);
-        let _again = managed::apply(tables, row, Some(&object), &config, &writer, true);
-        let _bytes = json::write(&object);
+    /// What the hostile body is sent to: an object as large, where it is accepted as one; else the least of its kind.
+    pub fn stored(&self, tables: &Tables, request: Request, bytes: &[u8]) -> Value {
+        let row = self.row(tables);
+        let made = self.read(tables, bytes).and_then(|body| match request {
+            Request::Reapply => {
+                managed::apply(tables, row, None, &body, &WRITER, false).ok().and_then(|object| born(tables, row, object))
+            }
+            _ => create(tables, row, body),
+        });
+        let least = || self.read(tables, &self.of_size(0)).and_then(|body| create(tables, row, body));
+        made.or_else(least).unwrap_or_else(|| json!({"metadata": {"name": "m", "namespace": "n", "uid": "u"}}))
     }
+
+    /// One request, from bytes to bytes. Refusals are as good as answers.
+    pub fn answer(&self, tables: &Tables, request: Request, stored: &Value, bytes: &[u8]) {
+        let row = self.row(tables);
+        let Some(body) = self.read(tables, bytes) else { return };
+        let changed = match request {
+            Request::Create => create(tables, row, body),
+            Request::Apply => managed::apply(tables, row, None, &body, &WRITER, false).ok().and_then(|o| born(tables, row, o)),
+            Request::Reapply | Request::Takeover => {
+                managed::apply(tables, row, Some(stored), &body, &WRITER, true).ok().and_then(|o| updated(tables, row, stored, o))
+            }
+            Request::Patch(kind) => apply_patch(tables, row, stored, kind, &body).ok().and_then(|o| {
+                let mut object = decode(tables, row, o).ok()?.object;
+                default_object(tables, row, &mut object);
+                track_update(tables, row, stored, &mut object, &WRITER);
+                updated(tables, row, stored, object)
+            }),
+        };
+        let _bytes = changed.map(|object| json::write(&object));
+    }
+
+    fn row<'t>(&self, tables: &'t Tables) -> &'t Row {
+        let (group, version, kind) = self.kind;
+        tables.kind(&Gvk::new(group, version, kind)).unwrap()
+    }
+
+    fn read(&self, tables: &Tables, bytes: &[u8]) -> Option<Value> {
+        let (row, limits) = (self.row(tables), Limits { depth_max: 100, ..Limits::default() });
+        let read = if self.yaml { yaml::read(bytes, &limits) } else { json::read(bytes, &limits) };
+        let mut body = read.ok()?.value;
+        if body.is_object() {
+            body["apiVersion"] = row.gvk.api_version().into();
+            body["kind"] = row.gvk.kind.as_str().into();
+        }
+        Some(body)
+    }
+}
+
+fn create(tables: &Tables, row: &Row, body: Value) -> Option<Value> {
+    let mut object = decode(tables, row, body).ok()?.object;
+    default_object(tables, row, &mut object);
+    track_create(tables, row, &mut object, &WRITER);
+    born(tables, row, object)
+}
+
+fn born(tables: &Tables, row: &Row, mut object: Value) -> Option<Value> {
+    let birth =
+        Birth { uid: "u".into(), creation_timestamp: WRITER.now.into(), generated_name: String::new(), namespace: "n".into() };
+    prepare_create(tables, row, &mut object, &birth);
+    let errors = validate_create(row, row, &object);
+    let _cells = table_cells(row, &object, 0);
+    errors.is_empty().then_some(object)
+}
+
+fn updated(tables: &Tables, row: &Row, stored: &Value, mut object: Value) -> Option<Value> {
+    prepare_update(tables, row, &mut object, stored, Part::Main, WRITER.now);
+    keep_times(stored, &mut object);
+    let errors = validate_update(row, row, &object, stored, Part::Main);
+    errors.is_empty().then_some(object)
 }
