@@ -21,7 +21,7 @@ impl FieldPath {
 
     #[must_use]
     pub fn child(&self, name: &str) -> FieldPath {
-        if self.0.is_empty() { FieldPath::new(name) } else { FieldPath(format!("{}.{name}", self.0)) }
+        if self.0.is_empty() { FieldPath::new(name) } else { self.with([".", name, ""]) }
     }
 
     /// Several steps at once: `at(["spec", "template"])`.
@@ -32,12 +32,19 @@ impl FieldPath {
 
     #[must_use]
     pub fn index(&self, index: usize) -> FieldPath {
-        FieldPath(format!("{}[{index}]", self.0))
+        self.with(["[", &index.to_string(), "]"])
     }
 
     #[must_use]
     pub fn key(&self, key: &str) -> FieldPath {
-        FieldPath(format!("{}[{key}]", self.0))
+        self.with(["[", key, "]"])
+    }
+
+    fn with(&self, parts: [&str; 3]) -> FieldPath {
+        let mut path = String::with_capacity(self.0.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+        path.push_str(&self.0);
+        parts.iter().for_each(|part| path.push_str(part));
+        FieldPath(path)
     }
 }
 

@@ -14,10 +14,34 @@ pub fn canonical(schemas: &Schemas, of: &TypeRef, value: &mut Value) {
     walk(schemas, of, value, EmptyLists::Null, 0);
 }
 
-/// The same for what a client has given and nobody has stored yet: an empty list where one is required is still told from none, as
-/// field management does.
-pub fn canonical_as_given(schemas: &Schemas, of: &TypeRef, value: &mut Value) {
-    walk(schemas, of, value, EmptyLists::Kept, 0);
+/// The canonical form of what a client has given and nobody has stored yet: an empty list where one is required is still told from
+/// none, as field management does. For a walk that brings the fields of an object there, then the object itself.
+pub(crate) struct Given {
+    said: Vec<(String, Value)>,
+}
+
+impl Given {
+    /// Notes what can be seen only before the fields are in that form.
+    pub fn note(of: &Type, fields: &Map<String, Value>) -> Given {
+        let version = of.name.ends_with(".CustomResourceDefinitionVersion");
+        Given { said: if version { said_empty(fields) } else { Vec::new() } }
+    }
+
+    /// Brings the object into the form, whose fields are.
+    pub fn settle(self, schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: usize) {
+        let mut unchanged = |_: &TypeRef, _: &mut Value| {};
+        object(schemas, of, fields, EmptyLists::Kept, depth, &mut unchanged);
+        self.say_again(fields);
+    }
+
+    fn say_again(self, fields: &mut Map<String, Value>) {
+        if self.said.is_empty() {
+            return;
+        }
+        if let Some(root) = fields.get_mut("schema").and_then(|of| of.get_mut("openAPIV3Schema")).and_then(Value::as_object_mut) {
+            root.extend(self.said);
+        }
+    }
 }
 
 /// What becomes of an empty list that is always written.
@@ -33,7 +57,12 @@ fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, empty: EmptyLists, d
         return;
     }
     match (&of.shape, value) {
-        (Shape::Object(_), Value::Object(fields)) => object(schemas, of, fields, empty, depth),
+        (Shape::Object(_), Value::Object(fields)) => {
+            let given = Given::note(of, fields);
+            let mut below = |of: &TypeRef, value: &mut Value| walk(schemas, of, value, empty, depth + 1);
+            object(schemas, of, fields, empty, depth, &mut below);
+            given.say_again(fields);
+        }
         (Shape::Map { values }, Value::Object(entries)) if is_composite(schemas, values) => {
             for entry in entries.values_mut() {
                 walk(schemas, values, entry, empty, depth + 1);
@@ -61,11 +90,18 @@ fn is_composite(schemas: &Schemas, of: &TypeRef) -> bool {
     matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any))
 }
 
-fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: EmptyLists, depth: usize) {
+/// One object, after `below` for each field that has parts.
+fn object(
+    schemas: &Schemas,
+    of: &Type,
+    fields: &mut Map<String, Value>,
+    empty: EmptyLists,
+    depth: usize,
+    below: &mut dyn FnMut(&TypeRef, &mut Value),
+) {
     let Shape::Object(shape) = &of.shape else { return };
     let builtin = of.name.starts_with("io.k8s.");
     let short = of.name.rsplit('.').next().unwrap_or("");
-    let said = if short == "CustomResourceDefinitionVersion" { said_empty(fields) } else { Vec::new() };
     let nulls = written_as_null(&of.name, short);
     let zero = |name: &str, field: &Field| {
         let mut zero = absent(schemas, nulls, short, name, field)?;
@@ -91,7 +127,7 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: 
             }
             Some(value) => {
                 if value.is_object() || value.is_array() {
-                    walk(schemas, &field.of, value, empty, depth + 1);
+                    below(&field.of, value);
                 }
                 if builtin && !always_written(short, name, field) && dropped(schemas, field, value) {
                     gone.push(name);
@@ -104,9 +140,6 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, empty: 
     }
     for (name, value) in made {
         fields.insert(name.clone(), value);
-    }
-    if let Some(root) = fields.get_mut("schema").and_then(|of| of.get_mut("openAPIV3Schema")).and_then(Value::as_object_mut) {
-        root.extend(said);
     }
 }
 

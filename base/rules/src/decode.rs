@@ -8,7 +8,7 @@ use irori_api::{
 };
 use serde_json::{Map, Number, Value};
 
-use crate::{canonical::canonical_as_given, scalar};
+use crate::{canonical::Given, scalar};
 
 mod gotype;
 pub use gotype::json_kind;
@@ -104,7 +104,6 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
         return Err(DecodeError::handled(&said_kind, version_of(&said_version), kind, &why));
     }
     let unknown = walk.unknown;
-    canonical_as_given(&tables.schemas, of, &mut object);
     if let Some(o) = object.as_object_mut() {
         o.insert("apiVersion".into(), said_version.into());
         o.insert("kind".into(), said_kind.into());
@@ -195,11 +194,11 @@ impl Walk<'_> {
         match (&of.shape, value) {
             (Shape::Any, value) => self.any(of, value, at),
             (Shape::Object(_), Value::Object(fields)) => self.object(of, fields, at),
-            (Shape::Object(_), Value::Null) => Value::Object(Map::new()),
+            (Shape::Object(_), Value::Null) => self.object(of, Map::new(), at),
             (Shape::Map { values }, Value::Object(mut entries)) => {
                 for (key, entry) in &mut entries {
                     *entry = match std::mem::take(entry) {
-                        Value::Null => self.zero(values),
+                        Value::Null => self.zero(values, at),
                         entry => self.value(values, entry, Some(&At { step: Step::Key(key), up: at })),
                     };
                 }
@@ -208,7 +207,7 @@ impl Walk<'_> {
             (Shape::List(list), Value::Array(mut items)) => {
                 for (i, item) in items.iter_mut().enumerate() {
                     *item = match std::mem::take(item) {
-                        Value::Null => self.zero(&list.items),
+                        Value::Null => self.zero(&list.items, at),
                         item => self.value(&list.items, item, Some(&At { step: Step::Index(i), up: at })),
                     };
                 }
@@ -236,6 +235,7 @@ impl Walk<'_> {
 
     fn object(&mut self, of: &Type, mut fields: Map<String, Value>, at: Way<'_>) -> Value {
         let Shape::Object(shape) = &of.shape else { return Value::Object(fields) };
+        let given = Given::note(of, &fields);
         let mut gone = Vec::new();
         // Both are in the order of their names.
         let mut known = shape.fields.iter().peekable();
@@ -263,6 +263,7 @@ impl Walk<'_> {
             let mut gone = gone.iter().peekable();
             fields.retain(|name, _| gone.next_if(|(other, _)| other == name).is_none());
         }
+        given.settle(self.schemas, of, &mut fields, self.depth);
         Value::Object(fields)
     }
 
@@ -297,9 +298,9 @@ impl Walk<'_> {
     }
 
     /// What a null in a list or map stands for.
-    fn zero(&self, of: &TypeRef) -> Value {
+    fn zero(&mut self, of: &TypeRef, at: Way<'_>) -> Value {
         match self.schemas.resolve(of).map(|t| &t.shape) {
-            Some(Shape::Object(_)) => Value::Object(Map::new()),
+            Some(Shape::Object(_)) => self.value(of, Value::Object(Map::new()), at),
             Some(Shape::String { .. }) => Value::String(String::new()),
             Some(Shape::Integer { .. } | Shape::IntOrString) => Value::Number(0.into()),
             Some(Shape::Boolean) => Value::Bool(false),

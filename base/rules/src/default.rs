@@ -8,7 +8,7 @@ use irori_api::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{canonical::canonical_as_given, decode::DEPTH_MAX};
+use crate::{canonical::Given, decode::DEPTH_MAX};
 
 mod core_v1;
 mod extras;
@@ -25,7 +25,6 @@ pub fn default_object(tables: &Tables, row: &Row, object: &mut Value) {
 /// The same for a type without a row of its own.
 pub fn default_type(tables: &Tables, of: &TypeRef, object: &mut Value) {
     walk(&tables.schemas, of, object, 0);
-    canonical_as_given(&tables.schemas, of, object);
 }
 
 fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, depth: usize) {
@@ -47,16 +46,24 @@ fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, depth: usize) {
             }
             items.iter_mut().for_each(|item| walk(schemas, &list.items, item, depth + 1));
         }
+        (Shape::Any, value) => {
+            let Some(schema) = of.schema_or_else() else { return };
+            match value {
+                Value::Array(items) => items.iter_mut().for_each(|item| walk(schemas, &schema, item, depth + 1)),
+                value => walk(schemas, &schema, value, depth + 1),
+            }
+        }
         _ => {}
     }
 }
 
 fn leaf(schemas: &Schemas, of: &TypeRef) -> bool {
-    !matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_)))
+    !matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any))
 }
 
 fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: usize) {
     let Shape::Object(shape) = &of.shape else { return };
+    let given = Given::note(of, fields);
     by_code(&of.name, fields);
     let mut made = Vec::new();
     // Both are in the order of their names.
@@ -83,6 +90,7 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
     for (name, value) in made {
         fields.insert(name.clone(), value);
     }
+    given.settle(schemas, of, fields, depth);
 }
 
 /// The defaults of a type that no table can say.

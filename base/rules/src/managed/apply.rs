@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{
     check::check,
     entry::{Entry, cap, read_entries, write_entries},
-    merge::{merge, paths_of, with_named_fields, without},
+    merge::{merge, paths_of, paths_within, with_named_fields, without},
     set::{Set, path_text},
     strip::SERVER,
     typed::At,
@@ -211,9 +211,34 @@ fn prune(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> Res
 }
 
 fn prune_at(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> Result<Value, String> {
-    if entries.iter().any(|entry| entry.api_version == last.api_version && last.set.is_within(&entry.set)) {
+    if entries.iter().all(|entry| entry.api_version == kind.gvk.api_version()) {
+        let whole = if cfg!(debug_assertions) { Some(prune_whole(kind, merged.clone(), entries, last)?) } else { None };
+        let pruned = prune_within(kind, merged, entries, last)?;
+        debug_assert!(whole.is_none_or(|whole| whole == pruned), "both ways to prune take out the same");
+        return Ok(pruned);
+    }
+    prune_whole(kind, merged, entries, last)
+}
+
+/// Where all speak this version: looks only at what the applier owned and nobody owns any more.
+fn prune_within(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> Result<Value, String> {
+    let (typed, at) = (kind.typed(), At::of(kind.of));
+    let named = |set: &Set| with_named_fields(typed, at, set);
+    let owned = entries.iter().fold(Set::default(), |owned, entry| owned.union(entry.set.clone()));
+    let free = named(&last.set).difference(&named(&owned));
+    if free.is_empty() {
         return Ok(merged);
     }
+    let within = |value: &Value| paths_within(typed, at, value, &free).map(|paths| named(&paths));
+    let there = free.intersection(&within(&merged)?);
+    let gone = there.difference(&within(&without(typed, at, &merged, &free))?);
+    let pruned = without(typed, at, &merged, &gone);
+    // What stands empty now may go too.
+    let more = there.difference(&within(&pruned)?);
+    Ok(if more == gone { pruned } else { without(typed, at, &merged, &more) })
+}
+
+fn prune_whole(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> Result<Value, String> {
     let (typed, at) = (kind.typed(), At::of(kind.of));
     let named = |set: &Set| with_named_fields(typed, at, set);
     let last = named(&last.set);

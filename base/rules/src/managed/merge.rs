@@ -164,6 +164,43 @@ pub(super) fn paths_of(typed: Typed<'_>, at: At<'_>, value: &Value) -> Result<Se
     Ok(set)
 }
 
+/// The same, looking only at places on the way to, at or below a member of `limit`.
+pub(super) fn paths_within(typed: Typed<'_>, at: At<'_>, value: &Value, limit: &Set) -> Result<Set, String> {
+    let mut set = Set::default();
+    match (typed.place(at), value) {
+        _ if limit.below.is_empty() => return paths_of(typed, at, value),
+        (Place::Items(list), Value::Array(items)) => {
+            let mut named = Vec::new();
+            for item in items {
+                let step = typed.step(list, item)?;
+                named.extend(limit.get(&step).map(|limit| (step, item, limit)));
+            }
+            named.sort_by(|a, b| a.0.cmp(&b.0));
+            for run in named.chunk_by(|a, b| a.0 == b.0) {
+                let mut child = match run {
+                    [(_, item, limit)] => paths_within(typed, At::of(&list.items), item, limit)?,
+                    _ => Set::default(),
+                };
+                child.own = true;
+                set.push(run[0].0.clone(), child);
+            }
+        }
+        (place @ (Place::Struct(_) | Place::Map(_) | Place::Free), Value::Object(fields)) => {
+            for (step, limit) in &limit.below {
+                let Some((name, value)) = step.strip_prefix("f:").and_then(|name| fields.get_key_value(name)) else { continue };
+                let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
+                let mut child = paths_within(typed, at, value, limit)?;
+                let declared = matches!(place, Place::Struct(object) if object.fields.contains_key(name));
+                child.own |= !declared || value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                set.push(step.clone(), child);
+            }
+        }
+        (Place::Struct(_) | Place::Map(_) | Place::Items(_), _) => {}
+        _ => set.own = true,
+    }
+    Ok(set)
+}
+
 /// The set where each named field on the way to a member is a member too.
 pub(super) fn with_named_fields(typed: Typed<'_>, at: At<'_>, set: &Set) -> Set {
     let place = typed.place(at);

@@ -69,7 +69,10 @@ pub fn required_one_of(errors: &mut ErrorList, object: &Value, at: &FieldPath, p
 /// A text held to a validator of `irori_api::names`, if it is set (canonical objects keep an empty text only where that means set).
 pub fn name(errors: &mut ErrorList, object: &Value, at: &FieldPath, path: &[&str], rule: fn(&str) -> Vec<String>) {
     if let Some(given) = get(object, path).and_then(Value::as_str) {
-        errors.invalid_each(&below(at, path), given, rule(given));
+        let wrong = rule(given);
+        if !wrong.is_empty() {
+            errors.invalid_each(&below(at, path), given, wrong);
+        }
     }
 }
 
