@@ -3,7 +3,10 @@ use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde_json::Value;
 
-use crate::status::{Cause, quoted};
+use crate::{
+    codec::json::least_bytes,
+    status::{Cause, quoted},
+};
 
 /// A path into an object: `spec.containers[0].ports`, `metadata.labels[a/b]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,7 +169,7 @@ impl ErrorList {
             self.untold += 1;
             return;
         }
-        self.bytes += error.detail.len() + error.value.as_ref().map_or(0, weight);
+        self.bytes += error.detail.len() + error.value.as_ref().map_or(0, least_bytes);
         self.errors.push(error);
     }
 
@@ -271,16 +274,6 @@ impl Extend<FieldError> for ErrorList {
     }
 }
 
-/// Bytes that a value takes where it is shown, roughly.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| weight(item) + 1).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weight(value) + 4).sum(),
-        _ => 4,
-    }
-}
-
 impl IntoIterator for ErrorList {
     type Item = FieldError;
     type IntoIter = std::vec::IntoIter<FieldError>;
@@ -320,5 +313,21 @@ mod tests {
             errors.to_string(),
             "[a: Unsupported value: \"abc\": supported values: \"NotRequired\", \"RestartContainer\", b: Too many: 4: must have at most 3 items]"
         );
+    }
+
+    #[test]
+    fn errors_are_told_up_to_a_number_and_a_size_and_counted_beyond() {
+        let mut errors = ErrorList::default();
+        for i in 0..ERRORS_MAX + 5 {
+            assert_eq!(errors.is_full(), i >= ERRORS_MAX);
+            errors.required(FieldPath::new("a").index(i), "");
+        }
+        assert_eq!((errors.iter().count(), errors.len()), (ERRORS_MAX, ERRORS_MAX + 5));
+        let mut large = ErrorList::default();
+        let value = "x".repeat(ERROR_BYTES_MAX / 2);
+        for _ in 0..5 {
+            large.invalid(FieldPath::new("a"), value.as_str(), "is long");
+        }
+        assert_eq!((large.iter().count(), large.len()), (2, 5));
     }
 }

@@ -42,8 +42,8 @@ fn main() -> ExitCode {
             };
             let (one, two) = (cost(1 << 20), cost(2 << 20));
             let ratio = two / one.max(1e-9);
-            // Below a millisecond a ratio says nothing.
-            let wrong = one > CPU_S_MAX || (one > 0.001 && ratio > TWICE_MAX);
+            // Of what costs less as a whole than 1 MB may, the ratio says more of caches than of the work.
+            let wrong = one > CPU_S_MAX || (two > CPU_S_MAX && ratio > TWICE_MAX);
             dear += usize::from(wrong);
             println!(
                 "{:32} {:16} {:7.1} ms {:7.1} ms  x {ratio:.2}{}",

@@ -79,3 +79,19 @@ pub fn finish(
         _ => Ok(decoded.object),
     }
 }
+
+/// Fills in the defaults of an object that is to be stored.
+pub fn fill_in(server: &Server, row: &Row, object: &mut Value) -> Answered<()> {
+    irori_rules::default_object(&server.tables, row, object);
+    fits(server, object)
+}
+
+/// Refuses an object that the store cannot take however it goes on, before more work is done on it: defaults may make several times of
+/// what came in.
+pub fn fits(server: &Server, object: &Value) -> Answered<()> {
+    let (bytes, most) = (irori_api::codec::json::least_bytes(object), server.store.limits().value_bytes_max);
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Refusal::too_large(format!("Request entity too large: the object has {bytes} bytes with its defaults, limit is {most}")))
+}

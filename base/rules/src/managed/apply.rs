@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     check::check,
+    diff::Diff,
     entry::{Entry, cap, read_entries, write_entries},
     merge::{merge, paths_of, paths_within, with_named_fields, without},
     set::{Set, path_text},
@@ -177,7 +178,9 @@ fn try_apply(
         Some(last) => prune(kind, merged, &entries, last).map_err(ApplyError::Plain)?,
         None => merged,
     };
-    let diff = kind.compare(live, &object).map_err(ApplyError::Plain)?;
+    // What changed matters to others only.
+    let alone = entries.iter().all(|known| known.same_manager(&entry));
+    let diff = if alone { Diff::default() } else { kind.compare(live, &object).map_err(ApplyError::Plain)? };
     let conflicts = take(kind, &mut entries, Some(&entry), (live, &object), &diff, force).map_err(ApplyError::Plain)?;
     if !force && !conflicts.is_empty() {
         return Ok(Tried::Conflicts(conflicts));

@@ -135,13 +135,6 @@ impl Set {
         out
     }
 
-    /// Whether each member is a member of the other.
-    pub fn is_within(&self, other: &Set) -> bool {
-        let mut others = other.cursor();
-        (other.own || !self.own)
-            && self.below.iter().all(|(step, child)| others.find(step).is_some_and(|there| child.is_within(there)))
-    }
-
     /// Without the members of the other, and without all that is below them.
     pub fn exclude(&mut self, other: &Set) {
         if self.below.is_empty() || other.is_empty() {

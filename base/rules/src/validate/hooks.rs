@@ -27,6 +27,9 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
     let hooks = items(object, &["webhooks"]);
     let mut seen = HashSet::new();
     for (i, hook) in hooks.iter().enumerate() {
+        if errors.is_full() {
+            break;
+        }
         let at = list.index(i);
         webhook(kind, hook, &at, errors);
         review_versions(items(hook, &["admissionReviewVersions"]), &at.child("admissionReviewVersions"), errors);

@@ -1,4 +1,6 @@
 //! Label selectors, node selectors and taints' tolerations.
+use std::collections::HashMap;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -209,6 +211,8 @@ pub fn tolerations(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
 
 /// Spread constraints of a pod.
 pub fn spread(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    let pair = |c: &'_ Value| (text(c, &["topologyKey"]).to_owned(), text(c, &["whenUnsatisfiable"]).to_owned());
+    let last: HashMap<_, usize> = list.iter().enumerate().map(|(i, constraint)| (pair(constraint), i)).collect();
     for (i, constraint) in list.iter().enumerate() {
         let at = at.index(i);
         let skew = crate::tree::int(constraint, &["maxSkew"]).unwrap_or(0);
@@ -222,8 +226,7 @@ pub fn spread(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         if !matches!(otherwise, "DoNotSchedule" | "ScheduleAnyway") {
             errors.not_supported(at.child("whenUnsatisfiable"), otherwise, &["DoNotSchedule", "ScheduleAnyway"]);
         }
-        let again = |c: &Value| (text(c, &["topologyKey"]), text(c, &["whenUnsatisfiable"])) == (key, otherwise);
-        if list[i + 1..].iter().any(again) {
+        if last[&pair(constraint)] > i {
             errors.duplicate(at.child("{topologyKey, whenUnsatisfiable}"), format!("{{{key}, {otherwise}}}"));
         }
         if let Some(domains) = crate::tree::int(constraint, &["minDomains"]) {

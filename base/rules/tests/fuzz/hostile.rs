@@ -32,6 +32,9 @@ pub const REQUESTS: [Request; 6] = [
     Request::Patch(PatchKind::Strategic),
 ];
 
+/// Of the store: what is larger is refused as soon as its defaults are known.
+const STORED_BYTES_MAX: usize = 4 << 20;
+
 const WRITER: Writer<'_> = Writer { manager: "m", subresource: "", now: "2026-01-01T00:00:00Z" };
 
 /// A kind of input, that can be made of any size.
@@ -254,7 +257,9 @@ impl Hostile {
             _ => create(tables, row, body),
         });
         let least = || self.read(tables, &self.of_size(0)).and_then(|body| create(tables, row, body));
-        made.or_else(least).unwrap_or_else(|| json!({"metadata": {"name": "m", "namespace": "n", "uid": "u"}}))
+        made.filter(|object| json::write(object).len() <= STORED_BYTES_MAX)
+            .or_else(least)
+            .unwrap_or_else(|| json!({"metadata": {"name": "m", "namespace": "n", "uid": "u"}}))
     }
 
     /// One request, from bytes to bytes. Refusals are as good as answers.
@@ -270,6 +275,9 @@ impl Hostile {
             Request::Patch(kind) => apply_patch(tables, row, stored, kind, &body).ok().and_then(|o| {
                 let mut object = decode(tables, row, o).ok()?.object;
                 default_object(tables, row, &mut object);
+                if json::least_bytes(&object) > STORED_BYTES_MAX {
+                    return None;
+                }
                 track_update(tables, row, stored, &mut object, &WRITER);
                 updated(tables, row, stored, object)
             }),
@@ -297,11 +305,17 @@ impl Hostile {
 fn create(tables: &Tables, row: &Row, body: Value) -> Option<Value> {
     let mut object = decode(tables, row, body).ok()?.object;
     default_object(tables, row, &mut object);
+    if json::least_bytes(&object) > STORED_BYTES_MAX {
+        return None;
+    }
     track_create(tables, row, &mut object, &WRITER);
     born(tables, row, object)
 }
 
 fn born(tables: &Tables, row: &Row, mut object: Value) -> Option<Value> {
+    if json::least_bytes(&object) > STORED_BYTES_MAX {
+        return None;
+    }
     let birth =
         Birth { uid: "u".into(), creation_timestamp: WRITER.now.into(), generated_name: String::new(), namespace: "n".into() };
     prepare_create(tables, row, &mut object, &birth);
@@ -311,6 +325,9 @@ fn born(tables: &Tables, row: &Row, mut object: Value) -> Option<Value> {
 }
 
 fn updated(tables: &Tables, row: &Row, stored: &Value, mut object: Value) -> Option<Value> {
+    if json::least_bytes(&object) > STORED_BYTES_MAX {
+        return None;
+    }
     prepare_update(tables, row, &mut object, stored, Part::Main, WRITER.now);
     keep_times(stored, &mut object);
     let errors = validate_update(row, row, &object, stored, Part::Main);

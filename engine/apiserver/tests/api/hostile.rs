@@ -35,6 +35,21 @@ async fn a_body_of_ten_megabytes_is_too_large() {
 }
 
 #[tokio::test]
+async fn an_object_that_its_defaults_make_too_large_is_refused() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let pods = "/api/v1/namespaces/default/pods";
+    let containers: Vec<_> = (0..30_000).map(|n| json!({"name": format!("c{n}"), "image": "i"})).collect();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": containers}});
+    assert!(pod.to_string().len() < irori_apiserver::limits::BODY_BYTES_MAX);
+    admin.post(pods, pod.clone()).await.refuses(413, "RequestEntityTooLarge", "with its defaults, limit is 4194304");
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let applied = admin.raw("PATCH", &format!("{pods}/x?fieldManager=m"), &apply, pod.to_string()).await;
+    applied.refuses(413, "RequestEntityTooLarge", "with its defaults, limit is 4194304");
+    assert_eq!(admin.get(pods).await.expect(200)["items"], json!([]));
+}
+
+#[tokio::test]
 async fn nesting_of_ten_thousand_is_refused() {
     let api = Api::start().await;
     let deep = format!("{{\"metadata\":{{\"name\":\"x\"}},\"data\":{}1{}}}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
