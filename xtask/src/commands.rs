@@ -59,6 +59,9 @@ pub fn deny(root: &Path) -> Result<()> {
 /// The package `irori-benches`: apart from this one, so that `up` and `test` need not wait until it is built.
 pub fn benches(root: &Path, command: &str, arguments: &[String]) -> Result<()> {
     let mut run = cargo(root);
-    run.args(["run", "--quiet", "--package", "irori-benches", "--", command]).args(arguments);
+    run.args(["run", "--quiet", "--package", "irori-benches"]);
+    // Its clients run on the same cores as what they measure.
+    run.args((command == "bench").then_some("--release"));
+    run.args(["--", command]).args(arguments);
     Err(run.exec().into())
 }

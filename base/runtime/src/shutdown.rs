@@ -33,6 +33,11 @@ impl Shutdown {
         self.0.cancelled().await;
     }
 
+    /// The same, for who waits again and again: made once.
+    pub fn waiting(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.0.clone().cancelled_owned()
+    }
+
     /// Sleeps, unless the signal comes first. Returns whether the sleep was whole.
     pub async fn sleep(&self, time: Duration) -> bool {
         tokio::select! { () = self.0.cancelled() => false, () = tokio::time::sleep(time) => true }

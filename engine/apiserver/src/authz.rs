@@ -8,7 +8,7 @@ use crate::{
 
 mod book;
 pub mod escalation;
-mod follow;
+
 pub mod nodes;
 mod rules;
 

@@ -54,6 +54,10 @@ pub const TOKEN_LIFE_S_MIN: i64 = 600;
 pub const TOKEN_LIFE_S_MAX: i64 = 1 << 32;
 /// How long a request may wait for the authoriser to see what this server itself has just committed.
 pub const INDEX_WAIT: Duration = Duration::from_secs(2);
+/// What an Event that was there at the start has left at least, whatever the wall clock says.
+pub const EVENT_LIFE_MIN: Duration = Duration::from_secs(10 * 60);
+/// How long the first Event whose time is over waits for others: they end together. A tenth of their life where that is less.
+pub const EVENT_GATHER: Duration = Duration::from_secs(60);
 /// Before what follows the store looks again for a store that cannot be reached.
 pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 /// How long a question for health waits for the store, as kube-apiserver waits for etcd.

@@ -50,6 +50,11 @@ impl Selection {
         self.fields.requirements.iter().find(|r| r.equals && r.field == "metadata.name").map(|r| r.value.as_str())
     }
 
+    /// Selects one name and asks for nothing else.
+    pub fn is_one_name(&self) -> bool {
+        self.only_name().is_some() && self.fields.requirements.len() == 1 && self.labels.is_everything()
+    }
+
     /// Matches a whole tree.
     pub fn matches(&self, row: &Row, object: &Value) -> bool {
         let labels = || self.labels.is_everything() || self.labels.matches_labels(&object["metadata"]["labels"]);

@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -27,6 +28,7 @@ use crate::{
     authz::{NodeGraph, RbacIndex},
     bootstrap,
     call::Entrance,
+    expiry,
     flow::Flow,
     identity::UserInfo,
     path,
@@ -55,6 +57,8 @@ pub struct Settings {
     /// What OpenShift's build of kube-apiserver adds to upstream's: its service CA in token volumes, and a role that lets anybody read
     /// `/.well-known`. The recorded exchanges were taken with such a build.
     pub openshift: bool,
+    /// How long Events are kept after they were last written.
+    pub event_ttl: Duration,
     /// Named by /api to clients: `127.0.0.1:6443`.
     pub advertised: String,
     /// The domain of the cluster's names.
@@ -73,6 +77,7 @@ impl Default for Settings {
             without_controller: Vec::new(),
             store_unenforced: false,
             openshift: false,
+            event_ttl: Duration::from_secs(60 * 60),
             advertised: "127.0.0.1:6443".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
         }
@@ -175,7 +180,9 @@ impl ApiServer {
             column_texts: OnceLock::new(),
             answered: AtomicU64::new(0),
         };
-        Ok(Arc::new(Self(Arc::new(server))))
+        let server = Arc::new(server);
+        expiry::start(&server).await.map_err(StartError::Follow)?;
+        Ok(Arc::new(Self(server)))
     }
 
     /// The in-process entrance: a tower service that calls as `identity`, or as the `UserInfo` that a request carries as an extension.

@@ -4,17 +4,18 @@
 //! A watch ends at its timeout, when the client falls behind, when the server stops, or with an ERROR event when its revision is gone.
 use std::{
     collections::{HashMap, VecDeque},
+    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{FutureExt, future::BoxFuture, stream};
 use irori_api::{codec::protobuf, row::Row, status::Status};
 use irori_http::Response;
 use irori_store::{Entry, Event, Range, Revision, StoreError, Watch, WatchEnd};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     call::Call,
@@ -62,7 +63,7 @@ struct Shared {
 }
 
 /// Revision, key, kind of event, form, and the group-version that is answered.
-type Encoding = (u64, Arc<str>, Kind, Form, String);
+type Encoding = (u64, Arc<str>, Kind, Form, Arc<str>);
 
 /// The object after and before an event.
 type Trees = Arc<(Option<Value>, Option<Value>)>;
@@ -122,13 +123,23 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     }
     let wanted = negotiate::wanted(call)?;
     let mut prefix = read::prefix(row, &call.asked.namespace)?;
+    let mut only_key = None;
     if let Some(name) = selection.only_name()
         && (!row.namespaced || !call.asked.namespace.is_empty())
     {
         prefix += name;
+        only_key = selection.is_one_name().then(|| prefix.clone());
     }
-    let mut view =
-        View { server: server.clone(), row: row.clone(), wanted, selection, include: call.query.clone(), tables_sent: false };
+    let mut view = View {
+        server: server.clone(),
+        row: row.clone(),
+        api_version: row.gvk.api_version().into(),
+        wanted,
+        selection,
+        only_key,
+        include: call.query.clone(),
+        tables_sent: false,
+    };
     let mut ready: VecDeque<Bytes> = VecDeque::new();
     let opened = start(server, &prefix, &options, &mut view, &mut ready).await;
     let content_type = match wanted.form {
@@ -138,14 +149,16 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     let feed = match opened {
         Ok(source) => {
             let ends_at = Instant::now() + life(&options);
+            let bookmark_at = next_bookmark(Instant::now(), ends_at).filter(|_| options.bookmarks);
             Feed {
                 source: Some(source),
                 ready,
                 view,
                 ends_at,
-                bookmark_at: next_bookmark(Instant::now(), ends_at).filter(|_| options.bookmarks),
+                bookmark_at,
+                timer: Box::pin(tokio::time::sleep_until(bookmark_at.unwrap_or(ends_at))),
                 told: Revision(0),
-                shutdown: server.tasks.shutdown().clone(),
+                shutdown: server.tasks.shutdown().waiting().boxed(),
                 _place: place,
             }
         }
@@ -216,8 +229,11 @@ async fn start(
 struct View {
     server: Arc<Server>,
     row: Arc<Row>,
+    api_version: Arc<str>,
     wanted: Wanted,
     selection: Selection,
+    /// The one key that is selected, where nothing else is asked for.
+    only_key: Option<String>,
     /// For `includeObject` of tables.
     include: crate::query::Query,
     tables_sent: bool,
@@ -234,7 +250,8 @@ impl View {
 
     /// What an event is to this client: nothing, or an addition, change or deletion within its selection.
     fn event(&mut self, event: &Event) -> Answered<Option<Bytes>> {
-        let (now, before) = if self.selection.is_everything() {
+        let whole = self.selection.is_everything() || self.only_key.as_deref() == Some(&*event.key);
+        let (now, before) = if whole {
             (event.value.is_some(), event.previous.is_some())
         } else {
             let trees = self.server.shared_events.trees(event);
@@ -254,7 +271,7 @@ impl View {
         if self.wanted.shape != Shape::Itself {
             return self.object(kind, &entry, event.revision).map(Some);
         }
-        let key = (event.revision.0, event.key.clone(), kind, self.wanted.form, self.row.gvk.api_version());
+        let key = (event.revision.0, event.key.clone(), kind, self.wanted.form, self.api_version.clone());
         let server = self.server.clone();
         server.shared_events.encoded(key, || self.object(kind, &entry, event.revision)).map(Some)
     }
@@ -321,9 +338,12 @@ struct Feed {
     view: View,
     ends_at: Instant,
     bookmark_at: Option<Instant>,
+    /// Of the next bookmark, else of the end. Kept from event to event, like the wait for shutdown: a thousand watchers that set
+    /// theirs anew at each would stand in line for the timers.
+    timer: Pin<Box<Sleep>>,
     /// The last revision that a bookmark named.
     told: Revision,
-    shutdown: irori_runtime::Shutdown,
+    shutdown: BoxFuture<'static, ()>,
     _place: Place,
 }
 
@@ -341,17 +361,10 @@ impl Feed {
                 return Some(bytes);
             }
             let source = self.source.as_mut()?;
-            let bookmark = async {
-                match self.bookmark_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             let woken = tokio::select! {
                 events = source.next() => Woken::Events(events),
-                () = bookmark => Woken::Bookmark,
-                () = tokio::time::sleep_until(self.ends_at) => Woken::End,
-                () = self.shutdown.wait() => Woken::End,
+                () = &mut self.timer => if self.bookmark_at.is_some() { Woken::Bookmark } else { Woken::End },
+                () = &mut self.shutdown => Woken::End,
             };
             match woken {
                 Woken::Events(Ok(events)) => self.take(&events),
@@ -362,6 +375,7 @@ impl Feed {
                 Woken::Events(Err(WatchEnd::Lagged | WatchEnd::Closed)) | Woken::End => self.source = None,
                 Woken::Bookmark => {
                     self.bookmark_at = next_bookmark(Instant::now(), self.ends_at);
+                    self.timer.as_mut().reset(self.bookmark_at.unwrap_or(self.ends_at));
                     let progress = source.progress();
                     if progress > self.told {
                         self.told = progress;

@@ -12,10 +12,8 @@ use irori_runtime::Tasks;
 use irori_store::{Revision, Store, StoreError};
 use serde_json::Value;
 
-use super::{
-    Attributes, Decision, Rule,
-    follow::{Change, Progress, follow},
-};
+use super::{Attributes, Decision, Rule};
+use crate::follow::{Change, Progress, follow};
 use crate::{identity::UserInfo, stored};
 
 /// Below this lie all RBAC objects.

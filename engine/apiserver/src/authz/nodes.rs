@@ -10,10 +10,8 @@ use irori_runtime::Tasks;
 use irori_store::{Revision, Store, StoreError};
 use serde_json::Value;
 
-use super::{
-    Attributes, Decision,
-    follow::{Change, Progress, follow},
-};
+use super::{Attributes, Decision};
+use crate::follow::{Change, Progress, follow};
 use crate::{server::Server, stored};
 
 /// Below this lie all pods.
