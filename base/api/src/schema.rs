@@ -3,7 +3,7 @@
 //! Everything that walks objects (decoding, pruning, defaulting, patching, apply, protobuf, OpenAPI) walks these types.
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use serde_json::Value;
@@ -79,6 +79,20 @@ pub struct Object {
     pub atomic: bool,
     /// Keep what the fields do not name (custom kinds only).
     pub preserve_unknown: bool,
+    /// Made at the first walk.
+    pub(crate) filled_in: OnceLock<Vec<String>>,
+}
+
+impl Object {
+    /// The fields that something may stand for where they are absent: those with a default, and those that are required. Of most types
+    /// they are few, and a walk over an object need not look for the others.
+    pub fn filled_in(&self) -> impl Iterator<Item = (&String, &Field)> {
+        let names = self.filled_in.get_or_init(|| {
+            let notable = |(_, field): &(&String, &Field)| field.required || field.default.is_some();
+            self.fields.iter().filter(notable).map(|(name, _)| name.clone()).collect()
+        });
+        names.iter().filter_map(|name| self.fields.get_key_value(name))
+    }
 }
 
 #[derive(Clone, Debug)]

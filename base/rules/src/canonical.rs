@@ -109,34 +109,37 @@ fn object(
         Some(zero)
     };
     let (mut gone, mut made) = (Vec::new(), Vec::new());
-    // Both are in the order of their names.
-    let mut present = fields.iter_mut().peekable();
-    for (name, field) in &shape.fields {
-        while present.next_if(|(given, _)| given.as_str() < name.as_str()).is_some() {}
-        match present.next_if(|(given, _)| *given == name).map(|(_, value)| value) {
-            Some(Value::Null) | None if !builtin => {}
-            None => made.extend(zero(name, field).map(|zero| (name, zero))),
-            Some(value @ Value::Null) => match zero(name, field) {
+    for (name, value) in fields.iter_mut() {
+        let Some(field) = shape.fields.get(name) else { continue };
+        match value {
+            Value::Null if !builtin => {}
+            Value::Null => match zero(name, field) {
                 Some(zero) => *value = zero,
-                None => gone.push(name),
+                None => gone.push(name.clone()),
             },
-            Some(value) if builtin && is_empty_list(value) && null_when_empty(nulls, short, name, field) => {
+            value if builtin && is_empty_list(value) && null_when_empty(nulls, short, name, field) => {
                 if empty == EmptyLists::Null {
                     *value = Value::Null;
                 }
             }
-            Some(value) => {
+            value => {
                 if value.is_object() || value.is_array() {
                     below(&field.of, value);
                 }
                 if builtin && !always_written(short, name, field) && dropped(schemas, field, value) {
-                    gone.push(name);
+                    gone.push(name.clone());
                 }
             }
         }
     }
+    if builtin {
+        let nulls = nulls.iter().filter_map(|name| shape.fields.get_key_value(*name));
+        for (name, field) in shape.filled_in().chain(nulls).filter(|(name, _)| !fields.contains_key(*name)) {
+            made.extend(zero(name, field).map(|zero| (name, zero)));
+        }
+    }
     for name in gone {
-        fields.remove(name);
+        fields.remove(&name);
     }
     for (name, value) in made {
         fields.insert(name.clone(), value);

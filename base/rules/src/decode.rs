@@ -237,15 +237,12 @@ impl Walk<'_> {
         let Shape::Object(shape) = &of.shape else { return Value::Object(fields) };
         let given = Given::note(of, &fields);
         let mut gone = Vec::new();
-        // Both are in the order of their names.
-        let mut known = shape.fields.iter().peekable();
         for (name, value) in &mut fields {
-            while known.next_if(|(field, _)| *field < name).is_some() {}
-            match known.next_if(|(field, _)| *field == name) {
+            match shape.fields.get(name) {
                 None if shape.preserve_unknown => {}
                 None => gone.push((name.clone(), true)),
                 Some(_) if value.is_null() => gone.push((name.clone(), false)),
-                Some((_, field)) => {
+                Some(field) => {
                     let step = Step::Field { name, owner: &of.name };
                     *value = self.value(&field.of, std::mem::take(value), Some(&At { step, up: at }));
                 }

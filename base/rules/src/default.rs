@@ -4,7 +4,7 @@
 //! Source: the API reference of each type ("Defaults to …").
 use irori_api::{
     row::{Row, Tables},
-    schema::{Schemas, Shape, Type, TypeRef},
+    schema::{Field, Schemas, Shape, Type, TypeRef},
 };
 use serde_json::{Map, Value, json};
 
@@ -66,25 +66,27 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
     let given = Given::note(of, fields);
     by_code(&of.name, fields);
     let mut made = Vec::new();
-    // Both are in the order of their names.
-    let mut present = fields.iter_mut().peekable();
-    for (name, field) in &shape.fields {
-        while present.next_if(|(given, _)| given.as_str() < name.as_str()).is_some() {}
-        let value = present.next_if(|(given, _)| *given == name).map(|(_, value)| value);
-        let absent = |default: &&Value| match value.as_deref() {
-            None | Some(Value::Null) => true,
-            Some(Value::String(text)) => text.is_empty() && default.as_str().is_some_and(|d| !d.is_empty()),
+    let filled = |field: &Field| {
+        let mut default = field.default.clone()?;
+        walk(schemas, &field.of, &mut default, depth + 1);
+        Some(default)
+    };
+    for (name, field) in shape.filled_in().filter(|(name, _)| !fields.contains_key(*name)) {
+        made.extend(filled(field).map(|default| (name, default)));
+    }
+    for (name, value) in fields.iter_mut() {
+        let Some(field) = shape.fields.get(name) else { continue };
+        let absent = match &*value {
+            Value::Null => true,
+            Value::String(text) => {
+                text.is_empty() && field.default.as_ref().is_some_and(|d| d.as_str().is_some_and(|d| !d.is_empty()))
+            }
             _ => false,
         };
-        let mut default = field.default.as_ref().filter(absent).cloned();
-        if let Some(default) = &mut default {
-            walk(schemas, &field.of, default, depth + 1);
-        }
-        match (value, default) {
-            (None, Some(default)) => made.push((name, default)),
-            (Some(value), Some(default)) => *value = default,
-            (Some(value), None) if value.is_object() || value.is_array() => walk(schemas, &field.of, value, depth + 1),
-            _ => {}
+        match if absent { filled(field) } else { None } {
+            Some(default) => *value = default,
+            None if value.is_object() || value.is_array() => walk(schemas, &field.of, value, depth + 1),
+            None => {}
         }
     }
     for (name, value) in made {

@@ -1,4 +1,6 @@
 //! Whether an applied object has the types of its kind. The texts are what a stock server answers.
+use std::collections::HashSet;
+
 use irori_api::schema::Shape;
 use serde_json::Value;
 
@@ -11,24 +13,46 @@ use crate::decode::DEPTH_MAX;
 /// What is wrong with the types of an applied object, each with its path.
 pub(super) fn check(typed: Typed<'_>, of: At<'_>, value: &Value) -> Vec<String> {
     let mut errors = Vec::new();
-    checked(typed, of, value, &mut String::new(), &mut errors, 0);
+    checked(typed, of, value, None, &mut errors, 0);
     errors
 }
 
 /// Errors that are told; the rest of the object is not looked at.
 const ERRORS_MAX: usize = 100;
 
-fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, path: &mut String, errors: &mut Vec<String>, depth: usize) {
+/// The way to a value, from the last step upwards; made into text for errors only.
+#[derive(Clone, Copy)]
+struct Way<'p> {
+    up: Option<&'p Way<'p>>,
+    step: Mark<'p>,
+}
+
+#[derive(Clone, Copy)]
+enum Mark<'p> {
+    Field(&'p str),
+    Item(&'p str),
+}
+
+fn text_of(way: Option<&Way<'_>>) -> String {
+    let mut steps: Vec<Mark<'_>> = std::iter::successors(way, |way| way.up).map(|way| way.step).collect();
+    steps.reverse();
+    let text = |step| match step {
+        Mark::Field(name) => format!(".{name}"),
+        Mark::Item(step) => step_text(step),
+    };
+    steps.into_iter().map(text).collect()
+}
+
+fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, way: Option<&Way<'_>>, errors: &mut Vec<String>, depth: usize) {
     if errors.len() >= ERRORS_MAX || value.is_null() {
         return;
     }
-    let mut say = |path: &str, why: String| errors.push(if path.is_empty() { why } else { format!("{path}: {why}") });
+    let told = |why: String| if way.is_none() { why } else { format!("{}: {why}", text_of(way)) };
     if depth >= DEPTH_MAX {
-        return say(path, "nested too deeply".to_owned());
+        return errors.push(told("nested too deeply".to_owned()));
     }
     // An atomic place is checked too.
     let whole = at.of.and_then(|of| typed.schemas.resolve(of));
-    let end = path.len();
     match (whole.map(|t| &t.shape), value) {
         (None | Some(Shape::Any), _) => {}
         (Some(Shape::Object(object)), Value::Object(fields)) => {
@@ -36,21 +60,15 @@ fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, path: &mut String, error
                 if errors.len() >= ERRORS_MAX {
                     return;
                 }
-                path.push('.');
-                path.push_str(name);
+                let way = Way { up: way, step: Mark::Field(name) };
                 match object.fields.get(name) {
-                    Some(field) => checked(
-                        typed,
-                        At { of: Some(&field.of), atomic: field.atomic.then_some(true) },
-                        value,
-                        path,
-                        errors,
-                        depth + 1,
-                    ),
+                    Some(field) => {
+                        let at = At { of: Some(&field.of), atomic: field.atomic.then_some(true) };
+                        checked(typed, at, value, Some(&way), errors, depth + 1);
+                    }
                     None if object.preserve_unknown => {}
-                    None => errors.push(format!("{path}: field not declared in schema")),
+                    None => errors.push(format!("{}: field not declared in schema", text_of(Some(&way)))),
                 }
-                path.truncate(end);
             }
         }
         (Some(Shape::Map { values }), Value::Object(fields)) => {
@@ -58,42 +76,31 @@ fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, path: &mut String, error
                 if errors.len() >= ERRORS_MAX {
                     return;
                 }
-                path.push('.');
-                path.push_str(name);
-                checked(typed, At::of(values), value, path, errors, depth + 1);
-                path.truncate(end);
+                checked(typed, At::of(values), value, Some(&Way { up: way, step: Mark::Field(name) }), errors, depth + 1);
             }
         }
         (Some(Shape::List(list)), Value::Array(items)) => {
             let apart = matches!(typed.place(at), Place::Items(_));
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             for (i, item) in items.iter().enumerate() {
                 if errors.len() >= ERRORS_MAX {
                     return;
                 }
                 let step = if apart { typed.step(list, item) } else { Ok(format!("i:{i}").into()) };
-                match step {
-                    Ok(step) => {
-                        path.push_str(&step_text(&step));
-                        if !seen.insert(step.clone()) {
-                            let key = step_text(&step);
-                            errors.push(format!("{}: duplicate entries for key {key}", &path[..end]));
-                        }
-                    }
+                let step = match step {
+                    Ok(step) => step,
                     Err(why) => {
-                        errors.push(format!("{path}: element {i}: {why}"));
+                        errors.push(format!("{}: element {i}: {why}", text_of(way)));
                         continue;
                     }
+                };
+                if apart && !seen.insert(step.clone()) {
+                    errors.push(format!("{}: duplicate entries for key {}", text_of(way), step_text(&step)));
                 }
-                checked(typed, At::of(&list.items), item, path, errors, depth + 1);
-                path.truncate(end);
+                checked(typed, At::of(&list.items), item, Some(&Way { up: way, step: Mark::Item(&step) }), errors, depth + 1);
             }
         }
-        (Some(shape), value) => {
-            if let Some(wanted) = mismatch(shape, value) {
-                say(path, wanted);
-            }
-        }
+        (Some(shape), value) => errors.extend(mismatch(shape, value).map(told)),
     }
 }
 

@@ -91,7 +91,12 @@ impl<'a> Typed<'a> {
                 Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
                 Value::Array(_) => Err("not supporting lists in associative lists".to_owned()),
                 Value::Null => Err("associative list without keys has an element that's an explicit null".to_owned()),
-                Value::String(text) => Ok(format!("v:{}", quoted(text)).into()),
+                Value::String(text) => {
+                    let mut step = String::with_capacity(text.len() + 4);
+                    step.push_str("v:");
+                    quote(&mut step, text);
+                    Ok(step.into())
+                }
                 scalar => Ok(format!("v:{scalar}").into()),
             };
         };
@@ -115,15 +120,17 @@ impl<'a> Typed<'a> {
             }
         }
         named.sort_unstable_by_key(|(key, _)| *key);
-        let mut step = String::from("k:{");
+        let bytes = |value: &Value| value.as_str().map_or(8, str::len);
+        let mut step = String::with_capacity(4 + named.iter().map(|(key, value)| key.len() + bytes(value) + 6).sum::<usize>());
+        step.push_str("k:{");
         for (i, (key, value)) in named.iter().enumerate() {
             if i > 0 {
                 step.push(',');
             }
-            step.push_str(&quoted(key));
+            quote(&mut step, key);
             step.push(':');
             match value {
-                Value::String(text) => step.push_str(&quoted(text)),
+                Value::String(text) => quote(&mut step, text),
                 value => step.push_str(&value.to_string()),
             }
         }
@@ -132,8 +139,14 @@ impl<'a> Typed<'a> {
     }
 }
 
-fn quoted(text: &str) -> String {
-    if text.bytes().all(|c| c >= 0x20 && c != b'"' && c != b'\\') { format!("\"{text}\"") } else { Value::from(text).to_string() }
+fn quote(out: &mut String, text: &str) {
+    if text.bytes().all(|c| c >= 0x20 && c != b'"' && c != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::from(text).to_string());
+    }
 }
 
 /// The entries of a value that is an object; none of null.
