@@ -28,6 +28,8 @@ const WATCHERS: u32 = 1_000;
 const EVENTS_PER_SECOND: u32 = 20;
 /// How long an event may take to its last watcher before the run is given up.
 const ARRIVAL_MAX: Duration = Duration::from_secs(10);
+/// Events whose place in the run is told: whether a tail is a matter of warming up.
+const SLOWEST_SHOWN: usize = 6;
 const OPEN_MAX: Duration = Duration::from_secs(120);
 const PATH: &str = "/api/v1/namespaces/bench/configmaps";
 
@@ -121,6 +123,11 @@ async fn measure(process: &Process, data: &Path, connections: u32, time: Duratio
         }
         times.push(Duration::from_micros(flight.last_us.load(Ordering::Acquire)));
     }
+    let mut slowest: Vec<usize> = (0..times.len()).collect();
+    slowest.sort_by_key(|event| std::cmp::Reverse(times[*event]));
+    slowest.truncate(SLOWEST_SHOWN);
+    let shown_slowest: Vec<String> = slowest.iter().map(|event| format!("#{} {}", event + 1, shown(times[*event]))).collect();
+    record.note("the slowest events, of so many", &format!("{} of {}", shown_slowest.join(", "), times.len()));
     times.sort();
     Ok(times)
 }

@@ -31,7 +31,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let options = WriteOptions::read(server, call)?;
     let mut object = decode::object(server, call, row).await?;
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
-    decode::fill_in(server, row, &mut object)?;
+    decode::fill_in(server, row, Part::Main, &mut object)?;
     managed::track_create(&server.tables, row, &mut object, &options.writer());
     match create_object(server, call, row, object, options.dry_run).await {
         Ok(created) => respond::object(server, call, row, 201, created),
@@ -116,7 +116,7 @@ pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part:
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
     let name = call.asked.name.clone();
     require_name(&object, &name)?;
-    decode::fill_in(server, row, &mut object)?;
+    decode::fill_in(server, row, part, &mut object)?;
     let stored_row = &server.stored_as(row);
     let strategy = irori_rules::strategy(stored_row);
     let key = read::key(row, &call.asked.namespace, &name)?;
@@ -168,7 +168,7 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
                 let writer = options.writer();
                 let applied = managed::apply(&server.tables, row, current.as_ref(), config, &writer, options.force)
                     .map_err(patching::refuse_apply)?;
-                decode::fits(server, &applied)?;
+                decode::fits(server, row, part, &applied)?;
                 applied
             }
             (Patch::Change(change), Some(current)) => patching::change(server, call, row, current, change)?,
@@ -187,7 +187,7 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
         let done = match (entry, current) {
             (Some(entry), Some(current)) => {
                 if matches!(patch, Patch::Change(_)) {
-                    decode::fill_in(server, row, &mut object)?;
+                    decode::fill_in(server, row, part, &mut object)?;
                     managed::track_update(&server.tables, row, &current, &mut object, &options.writer());
                 }
                 let target = Target { row, stored_row, entry: &entry, part, dry_run: options.dry_run };

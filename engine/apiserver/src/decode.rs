@@ -1,10 +1,12 @@
 //! decode + default: a body becomes a canonical object of its kind.
 use bytes::Bytes;
 use irori_api::{
+    codec::json::least_bytes,
     row::{Gvk, Row},
     schema::TypeRef,
 };
 use irori_http::ReadError;
+use irori_rules::Part;
 use serde_json::Value;
 
 use crate::{
@@ -81,15 +83,23 @@ pub fn finish(
 }
 
 /// Fills in the defaults of an object that is to be stored.
-pub fn fill_in(server: &Server, row: &Row, object: &mut Value) -> Answered<()> {
+pub fn fill_in(server: &Server, row: &Row, part: Part<'_>, object: &mut Value) -> Answered<()> {
     irori_rules::default_object(&server.tables, row, object);
-    fits(server, object)
+    fits(server, row, part, object)
 }
 
 /// Refuses an object that the store cannot take however it goes on, before more work is done on it: defaults may make several times of
-/// what came in.
-pub fn fits(server: &Server, object: &Value) -> Answered<()> {
-    let (bytes, most) = (irori_api::codec::json::least_bytes(object), server.store.limits().value_bytes_max);
+/// what came in. What the request cannot change, or is not stored, does not count.
+pub fn fits(server: &Server, row: &Row, part: Part<'_>, object: &Value) -> Answered<()> {
+    let status = irori_rules::strategy(row).status;
+    let counts = |name: &str| match part {
+        Part::Main if name == "status" => !status,
+        Part::Main => !matches!(name, "apiVersion" | "kind" | "metadata"),
+        Part::Status => name == "status",
+        Part::Sub(_) => false,
+    };
+    let fields = object.as_object().into_iter().flatten().filter(|(name, _)| counts(name));
+    let (bytes, most) = (fields.map(|(_, value)| least_bytes(value)).sum::<usize>(), server.store.limits().value_bytes_max);
     if bytes <= most {
         return Ok(());
     }

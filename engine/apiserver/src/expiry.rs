@@ -38,18 +38,21 @@ pub async fn start(server: &Arc<Server>) -> Result<(), StoreError> {
     let apply = move |anew: bool, changes: Vec<Change>| {
         let (now, wall) = (Instant::now(), clock.now());
         let mut ends = noted.0.lock().expect("no holder of this lock panics");
-        let known = if anew { std::mem::take(&mut *ends).by_key } else { HashMap::new() };
+        let (first, at_start) = (ends.first(), !std::mem::replace(&mut ends.loaded, true));
+        let known = if anew { ends.clear() } else { HashMap::new() };
         for Change { key, entry } in changes {
             match entry {
                 None => ends.forget(&key),
                 Some(entry) => {
                     let kept = known.get(&key).filter(|(revision, _)| *revision == entry.revision).map(|(_, end)| *end);
-                    let end = kept.unwrap_or_else(|| now + if anew { left(&entry, wall, life) } else { life });
+                    let end = kept.unwrap_or_else(|| now + if at_start { left(&entry, wall, life) } else { life });
                     ends.note(key, entry.revision, end);
                 }
             }
         }
-        noted.1.notify_one();
+        if ends.first() < first || first.is_none() {
+            noted.1.notify_one();
+        }
     };
     follow(&server.store, &server.tasks, "events", PREFIX, apply).await?;
     let server = server.clone();
@@ -70,14 +73,16 @@ async fn expire(server: &Arc<Server>, row: &Row, ends: &Mutex<Ends>, changed: &N
             changed.notified().await;
             continue;
         };
-        // No later write ends before it.
-        tokio::time::sleep_until(first + gather).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(first + gather) => {}
+            () = changed.notified() => continue,
+        }
         let over = ends.lock().expect("no holder of this lock panics").take(Instant::now());
         for (key, revision) in over {
             if let Err(refusal) = delete(server, row, &key, revision).await {
                 tracing::debug!(%key, "an Event whose time is over stays for now: {}", refusal.message);
                 let again = Instant::now() + gather;
-                ends.lock().expect("no holder of this lock panics").note(key, revision, again);
+                ends.lock().expect("no holder of this lock panics").note_again(key, revision, again);
             }
         }
     }
@@ -112,6 +117,8 @@ fn written(event: &Value) -> Option<Timestamp> {
 /// What ends when.
 #[derive(Default)]
 struct Ends {
+    /// What was there at the start is noted.
+    loaded: bool,
     by_key: HashMap<Key, (Revision, Instant)>,
     in_order: BTreeSet<(Instant, Key)>,
 }
@@ -121,6 +128,19 @@ impl Ends {
         self.forget(&key);
         self.in_order.insert((end, key.clone()));
         self.by_key.insert(key, (revision, end));
+    }
+
+    /// Notes what could not be deleted, unless it was written meanwhile.
+    fn note_again(&mut self, key: Key, revision: Revision, end: Instant) {
+        if !self.by_key.contains_key(&key) {
+            self.note(key, revision, end);
+        }
+    }
+
+    /// Forgets all, and gives what was known.
+    fn clear(&mut self) -> HashMap<Key, (Revision, Instant)> {
+        self.in_order.clear();
+        std::mem::take(&mut self.by_key)
     }
 
     fn forget(&mut self, key: &Key) {
@@ -183,7 +203,10 @@ mod tests {
         ends.forget(&"c".into());
         assert_eq!(ends.first(), Some(at(2)));
         assert_eq!(ends.take(at(2)), [("b".into(), Revision(2))]);
-        assert_eq!(ends.take(at(9)), [("a".into(), Revision(3))]);
+        ends.note_again("a".into(), Revision(1), at(1));
+        ends.note_again("b".into(), Revision(2), at(20));
+        assert_eq!(ends.take(at(9)), [("a".into(), Revision(3))], "what was written meanwhile is not put back");
+        assert_eq!(ends.take(at(20)), [("b".into(), Revision(2))]);
         assert_eq!((ends.first(), ends.by_key.len()), (None, 0));
     }
 }

@@ -192,6 +192,8 @@ pub(super) fn paths_within(typed: Typed<'_>, at: At<'_>, value: &Value, limit: &
                 let mut child = paths_within(typed, at, value, limit)?;
                 let declared = matches!(place, Place::Struct(object) if object.fields.contains_key(name));
                 child.own |= !declared || value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                // All that stands below it may be no member of `limit`: what a default filled in.
+                child.own |= limit.own && child.is_empty() && !paths_of(typed, at, value)?.is_empty();
                 set.push(step.clone(), child);
             }
         }

@@ -314,6 +314,21 @@ fn field_sets_that_make_no_sense_are_refused_and_new_kinds_of_steps_left_out() {
     for bad in [json!({"f:a": 1}), json!({"nothing": {}}), json!({"k:[]": {}}), json!({"v:{": {}}), json!([])] {
         assert!(Set::read(&bad).is_err(), "{bad}");
     }
+    for (given, written) in [
+        (r#"k:{"a":"b"}"#, r#"k:{"a":"b"}"#),
+        (r#"k:{ "a" : "b" }"#, r#"k:{"a":"b"}"#),
+        (r#"k:{"b":1,"a":"c"}"#, r#"k:{"a":"c","b":1}"#),
+        (r#"k:{"a":"\u0041"}"#, r#"k:{"a":"A"}"#),
+        (r#"k:{"a":"b","a":"c"}"#, r#"k:{"a":"c"}"#),
+        (r#"v:"x""#, r#"v:"x""#),
+        (r#"v:"\u0041""#, r#"v:"A""#),
+        (r#"v: "x""#, r#"v:"x""#),
+    ] {
+        assert_eq!(Set::read(&json!({given: {}})).unwrap().write(), json!({written: {}}));
+    }
+    for bad in [r#"k:{"a"}"#, r#"k:{a":"b"}"#, r#"k:"a":"b""#, r#"v:"a"b""#, r#"v:""#, "k:{", "k:{}}"] {
+        assert!(Set::read(&json!({bad: {}})).is_err(), "{bad}");
+    }
     assert_eq!(Set::read(&json!({"f:a": {}, "z:b": {}})).unwrap().write(), json!({"f:a": {}}));
     let mut deep = json!({});
     for _ in 0..600 {

@@ -87,6 +87,7 @@ impl Machine {
     pub(super) async fn halt_container(&self, id: &ContainerId, grace: Duration) -> Result<()> {
         let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
         let timeout = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.events.stopping(&id.0);
         let request = cri::StopContainerRequest { container_id: id.0.clone(), timeout };
         let path = "/runtime.v1.RuntimeService/StopContainer";
         absent_is_fine(self.halt("stop container", path, request, &id.0, USUAL.saturating_add(grace)).await)
@@ -139,7 +140,9 @@ impl Machine {
             self.rpc.call::<_, cri::ContainerStatusResponse>("/runtime.v1.RuntimeService/ContainerStatus", request, USUAL).await;
         let answer = answer.map_err(|status| failed("ask for the status of container", &id.0, &status))?;
         let status = answer.status.ok_or_else(|| RuntimeError::NotFound { what: id.0.clone() })?;
-        self.events.settle(&id.0).await;
+        if status.reason != "OOMKilled" {
+            self.events.settle(&id.0).await;
+        }
         Ok(self.translate(status))
     }
 
@@ -185,6 +188,8 @@ impl Machine {
             translated.finished_at = Some(exit.at);
             translated.reason = if exit.code == 0 { "Completed".to_owned() } else { "Error".to_owned() };
         }
+        // The time of the start is taken when its answer comes; what lived less long has ended before.
+        translated.finished_at = translated.finished_at.max(translated.started_at.filter(|_| translated.finished_at.is_some()));
         let died = translated.state == ContainerState::Exited && translated.exit_code != Some(0);
         if died && self.events.was_killed_for_memory(&translated.id.0) {
             translated.oom_killed = true;

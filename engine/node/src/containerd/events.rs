@@ -50,6 +50,8 @@ pub(super) struct Events {
 struct Seen {
     exits: HashMap<String, Exit>,
     memory_kills: HashSet<String>,
+    /// What we told containerd to stop: a kill is no surprise there.
+    stopping: HashSet<String>,
 }
 
 impl Events {
@@ -65,10 +67,18 @@ impl Events {
         self.lock().memory_kills.contains(id)
     }
 
+    /// We are about to end it ourselves.
+    pub(super) fn stopping(&self, id: &str) {
+        self.lock().stopping.insert(id.to_owned());
+    }
+
     /// Waits until it is known whether the kernel killed the container for its memory, where its end was heard of just now.
     pub(super) async fn settle(&self, id: &str) {
         let mut events = self.sender.subscribe();
         let Some(exit) = self.exit_of(id).filter(|exit| exit.code == KILLED) else { return };
+        if self.lock().stopping.contains(id) {
+            return;
+        }
         let told = async { while !self.was_killed_for_memory(id) && events.recv().await.is_ok() {} };
         let _late = tokio::time::timeout_at(exit.heard + REASON_WAIT, told).await;
     }
@@ -78,6 +88,7 @@ impl Events {
         let mut seen = self.lock();
         seen.exits.remove(id);
         seen.memory_kills.remove(id);
+        seen.stopping.remove(id);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -203,7 +214,10 @@ mod tests {
         assert!(begun.elapsed() >= REASON_WAIT / 2 && !events.was_killed_for_memory("stopped"));
         let later = Instant::now();
         events.settle("stopped").await;
-        assert!(later.elapsed() < REASON_WAIT / 2, "what ended long ago is not waited for");
+        events.stopping("ours");
+        events.publish(exit("ours", 137));
+        events.settle("ours").await;
+        assert!(later.elapsed() < REASON_WAIT / 2, "neither what ended long ago is waited for nor what we ended");
     }
 
     fn exit(container: &str, process: &str) -> engine::Envelope {

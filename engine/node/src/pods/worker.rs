@@ -285,12 +285,21 @@ impl Worker {
     // ---- status ----
 
     fn write_status(&mut self) {
-        if self.status.busy || self.life.gone || self.life.delete != Work::Idle {
+        if self.status.busy {
             return;
         }
-        let Some(object) = self.life.object.as_ref() else { return };
-        let Some(wanted) = status::status(&self.life, &self.site.settings.addresses) else { return };
-        if self.status.retry.is_some_and(|at| at > Instant::now()) || status::is_written(object, &wanted) {
+        let wanted = status::status(&self.life, &self.site.settings.addresses);
+        let over = self.life.gone || self.life.delete != Work::Idle;
+        let (Some(object), Some(wanted), false) = (self.life.object.as_ref(), wanted, over) else {
+            self.status.retry = None;
+            return;
+        };
+        if status::is_written(object, &wanted) {
+            // Also where the write seemed to fail and the watch shows it: a retry in the past would wake us for ever.
+            self.status.retry = None;
+            return;
+        }
+        if self.status.retry.is_some_and(|at| at > Instant::now()) {
             return;
         }
         let settling = |(status, at): &(PodStatus, Instant)| *status == wanted && at.elapsed() < STATUS_SETTLED;
