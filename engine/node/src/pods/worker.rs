@@ -259,17 +259,14 @@ impl Worker {
             Effect::RemoveContainer { id } => hands.remove_container(id).boxed(),
             Effect::Probe { container, id, kind } => hands.probe(container, id, kind).boxed(),
             Effect::Cleanup => hands.cleanup().boxed(),
-            Effect::Delete => {
-                let status = status::status(&self.life, &self.site.settings.addresses);
-                self.delete(hands, status)
-            }
+            Effect::Delete => self.delete(hands),
         };
         self.running.push(future.map(|event| Done::Event(Box::new(event))).boxed());
     }
 
     /// The last status goes before the object: whoever watches learns how the pod ended.
-    fn delete(&self, hands: Hands, status: Option<PodStatus>) -> BoxFuture<'static, Event> {
-        let unwritten = status.filter(|s| self.life.object.as_ref().is_some_and(|object| !status::is_written(object, s)));
+    fn delete(&self, hands: Hands) -> BoxFuture<'static, Event> {
+        let unwritten = self.unwritten();
         async move {
             if let Some(status) = unwritten
                 && let Err(source) = write(&hands, &status).await
@@ -284,21 +281,22 @@ impl Worker {
 
     // ---- status ----
 
+    /// The status as it is, unless the object shows it already.
+    fn unwritten(&self) -> Option<PodStatus> {
+        let object = self.life.object.as_ref()?;
+        status::status(&self.life, &self.site.settings.addresses).filter(|status| !status::is_written(object, status))
+    }
+
     fn write_status(&mut self) {
         if self.status.busy {
             return;
         }
-        let wanted = status::status(&self.life, &self.site.settings.addresses);
         let over = self.life.gone || self.life.delete != Work::Idle;
-        let (Some(object), Some(wanted), false) = (self.life.object.as_ref(), wanted, over) else {
-            self.status.retry = None;
-            return;
-        };
-        if status::is_written(object, &wanted) {
+        let Some(wanted) = (!over).then(|| self.unwritten()).flatten() else {
             // Also where the write seemed to fail and the watch shows it: a retry in the past would wake us for ever.
             self.status.retry = None;
             return;
-        }
+        };
         if self.status.retry.is_some_and(|at| at > Instant::now()) {
             return;
         }
