@@ -34,6 +34,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_MAX: Duration = Duration::from_secs(90);
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWER_MAX: Duration = Duration::from_secs(15);
+/// Bytes that a server may send before we have read them: of one answer, and of all on a connection.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(90);
 
 /// Where an API is and who asks.
@@ -104,7 +107,10 @@ pub fn connect(to: &Remote) -> Result<kube::Client, ConnectError> {
     let pool = |connector: Connector| {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_CONNECTION_MAX);
-        builder.http2_keep_alive_interval(PING_EVERY).http2_keep_alive_timeout(PING_ANSWER_MAX).http2_adaptive_window(true);
+        builder.http2_keep_alive_interval(PING_EVERY).http2_keep_alive_timeout(PING_ANSWER_MAX);
+        // Not with a window that adapts: it begins at 64 KiB, and the HTTP/2 library ends a connection on which more small frames
+        // wait to be read than half of its window has room for, at 256 bytes each (150 events).
+        builder.http2_initial_stream_window_size(STREAM_WINDOW).http2_initial_connection_window_size(CONNECTION_WINDOW);
         builder.build(connector)
     };
     let service = Outgoing {

@@ -32,6 +32,9 @@ pub const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// A silent connection is asked so often whether its other end lives; etcd refuses more than one in 5 s.
 const PING_EVERY: Duration = Duration::from_secs(6);
 const PING_ANSWER_MAX: Duration = Duration::from_secs(4);
+/// Bytes that etcd may send before we have read them: of one call or watch, and of all.
+const STREAM_WINDOW: u32 = 2 << 20;
+const LINE_WINDOW: u32 = 8 << 20;
 /// Largest answer, in bytes; lists are asked for in pages far below it.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
@@ -197,7 +200,9 @@ where
 {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).keep_alive_interval(PING_EVERY).keep_alive_timeout(PING_ANSWER_MAX);
-    builder.keep_alive_while_idle(true).adaptive_window(true);
+    // Not with a window that adapts: it begins at 64 KiB, and the HTTP/2 library ends a connection on which more small frames wait
+    // to be read than half of its window has room for, at 256 bytes each (150 answers to commits).
+    builder.keep_alive_while_idle(true).initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(LINE_WINDOW);
     let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
     let ended = ended.clone();
     tasks.spawn("etcd-connection", OnEnd::Contained, async move {

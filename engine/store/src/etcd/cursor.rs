@@ -2,7 +2,7 @@
 use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
 
 use super::{
-    following::Shared,
+    following::{AGAIN, Shared},
     stream::{Ended, Heard, Stream},
 };
 use crate::{
@@ -25,11 +25,13 @@ pub struct Cursor {
     queue: Option<Arc<Queue>>,
     /// A watch of etcd on what the ring does not have any more.
     past: Option<Stream>,
+    /// How often in a row that watch broke without telling anything.
+    failures: u32,
 }
 
 impl Cursor {
     pub fn new(shared: Arc<Shared>, prefix: &str, after: Revision) -> Self {
-        Self { shared, prefix: prefix.to_owned(), seen: after, backlog: VecDeque::new(), queue: None, past: None }
+        Self { shared, prefix: prefix.to_owned(), seen: after, backlog: VecDeque::new(), queue: None, past: None, failures: 0 }
     }
 
     /// Takes its place among the watchers if the ring reaches back far enough; goes on in the past otherwise.
@@ -41,28 +43,44 @@ impl Cursor {
             self.past = None;
             return Ok(());
         }
-        let heard = match &mut self.past {
-            None => {
-                let opened = Stream::open(&self.shared.client, &self.shared.keys, &self.prefix, self.seen).await;
-                self.past = Some(opened.map_err(ended)?);
-                return Ok(());
-            }
-            Some(past) => {
-                past.ask_progress();
-                match tokio::time::timeout(ASK_EVERY, past.next()).await {
-                    Ok(heard) => heard.map_err(ended)?,
-                    Err(_) => return Ok(()),
+        match self.hear_of_the_past().await {
+            Ok(None) => {}
+            Ok(Some(heard)) => {
+                self.failures = 0;
+                match heard {
+                    Heard::Events(events) => {
+                        self.seen = events.last().map_or(self.seen, |last| last.revision);
+                        self.backlog = events.into();
+                    }
+                    Heard::Progress(revision) => self.seen = self.seen.max(revision),
                 }
             }
-        };
-        match heard {
-            Heard::Events(events) => {
-                self.seen = events.last().map_or(self.seen, |last| last.revision);
-                self.backlog = events.into();
+            Err(Ended::Compacted) => return Err(WatchEnd::Compacted),
+            Err(Ended::Closed) => return Err(WatchEnd::Closed),
+            // The member failed, not what is asked of it: another one answers.
+            Err(Ended::Broken(reason)) => {
+                tracing::info!("a watch on etcd is opened again: {reason}");
+                if let Some(past) = self.past.take() {
+                    self.shared.client.lose(past.line()).await;
+                }
+                self.failures += 1;
+                tokio::time::sleep(AGAIN.wait(self.failures)).await;
             }
-            Heard::Progress(revision) => self.seen = self.seen.max(revision),
         }
         Ok(())
+    }
+
+    /// The next that etcd tells of what the ring does not have any more; `None` if it has to be asked again.
+    async fn hear_of_the_past(&mut self) -> Result<Option<Heard>, Ended> {
+        let Some(past) = &mut self.past else {
+            self.past = Some(Stream::open(&self.shared.client, &self.shared.keys, &self.prefix, self.seen).await?);
+            return Ok(None);
+        };
+        past.ask_progress();
+        match tokio::time::timeout(ASK_EVERY, past.next()).await {
+            Ok(heard) => heard.map(Some),
+            Err(_) => Ok(None),
+        }
     }
 
     fn take_backlog(&mut self) -> Vec<Arc<Event>> {
@@ -71,15 +89,6 @@ impl Cursor {
             end += 1;
         }
         self.backlog.drain(..end).collect()
-    }
-}
-
-fn ended(ended: Ended) -> WatchEnd {
-    match ended {
-        Ended::Compacted => WatchEnd::Compacted,
-        // The watcher may go on from what it saw last.
-        Ended::Broken(_) => WatchEnd::Lagged,
-        Ended::Closed => WatchEnd::Closed,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Between tries to open the watch again.
-const AGAIN: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(2) };
+pub const AGAIN: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(2) };
 
 /// What all parts of the store share.
 pub struct Shared {

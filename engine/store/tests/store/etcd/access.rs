@@ -28,6 +28,18 @@ async fn two_stores_on_one_etcd_see_each_others_writes() {
     soon(one.wait_for(second)).await.expect("is reached");
 }
 
+/// More answers wait to be read than fit in the smallest window of HTTP/2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_commits_at_once_share_a_connection() {
+    let etcd = Etcd::single();
+    let store = open(settings(&etcd)).await;
+    let commits = (0..1_000).map(|n| store.commit(vec![create(&format!("k/{n}"), "v")], Durability::Synced));
+    for outcome in soon(futures::future::join_all(commits)).await {
+        outcome.expect("commit");
+    }
+    assert_eq!(soon(store.count("k/")).await.expect("count"), 1_000);
+}
+
 /// Somebody tells of a revision that the other store's own watch has not come to yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_starts_behind_the_revision_it_names_however_far_the_store_is() {

@@ -66,6 +66,39 @@ async fn a_watch_outlives_each_member_in_turn_without_gap_or_duplicate() {
     assert_eq!(long(events(&mut *again, known)).await.expect("watch")[..known], seen[..known]);
 }
 
+/// A store that began after all was written has none of it itself: it hears of it from etcd, over one member at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_of_the_past_outlives_the_member_that_tells_it() {
+    /// etcd tells the past by a thousand revisions.
+    const TOLD: usize = 1_000;
+    let mut etcd = Etcd::three();
+    let first = open(settings(&etcd)).await;
+    let mut written = Vec::new();
+    for batch in 0..(4 * TOLD / 100) {
+        let commits = (0..100).map(|n| first.commit(vec![create(&format!("k/{batch}/{n}"), "v")], Durability::Synced));
+        for revision in long(futures::future::join_all(commits)).await {
+            written.push(revision.expect("commit"));
+        }
+    }
+    written.sort_unstable();
+    let store = open(settings(&etcd)).await;
+    let mut watch = long(store.watch("k/", Revision(0))).await.expect("watch");
+    let mut seen = Vec::new();
+    for member in 0..etcd.count() {
+        let before = seen.len();
+        etcd.kill(member);
+        while seen.len() == before {
+            seen.extend(long(watch.next()).await.expect("watch").iter().map(|event| event.revision));
+        }
+        etcd.restart(member);
+    }
+    assert!(seen.len() < written.len(), "it was still behind when the last member died");
+    while seen.len() < written.len() {
+        seen.extend(long(watch.next()).await.expect("watch").iter().map(|event| event.revision));
+    }
+    assert_eq!(seen, written);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_16_writers_no_acknowledged_write_is_lost_when_members_are_killed() {
     let mut etcd = Etcd::three();
