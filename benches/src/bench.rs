@@ -11,6 +11,7 @@ mod fanout;
 pub mod ground;
 mod home;
 mod idle;
+mod own_disk;
 mod pods;
 mod proc;
 pub mod record;

@@ -93,7 +93,11 @@ pub struct Times {
 impl<'a> Home<'a> {
     /// A home file and a machine; nothing runs yet.
     pub fn new(ground: &'a Ground, size: Size) -> Result<Self> {
-        let folder = ground.folder("home")?;
+        Self::at(ground, ground.folder("home")?, size)
+    }
+
+    /// The same in an empty folder that is there.
+    pub fn at(ground: &'a Ground, folder: PathBuf, size: Size) -> Result<Self> {
         let Size { whoami, page } = size;
         let text = format!(
             "apiVersion: irori.dev/v1alpha1\nkind: Home\nmetadata: {{name: bench}}\nspec:\n  domain: home.arpa\n  network:\n    \

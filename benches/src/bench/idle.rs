@@ -14,6 +14,7 @@ use super::{
     control, curl,
     ground::Ground,
     home::{Home, Size, pids},
+    own_disk::OwnDisk,
     proc::{self, Usage},
     record::{Record, mb},
     wants,
@@ -37,7 +38,9 @@ pub fn run(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration) ->
 fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, record: &mut Record) -> Result<()> {
     let group = Group::make()?;
     forget_pages(&ground.irori)?;
-    let mut home = Home::new(ground, SIZE)?;
+    let folder = ground.folder("home")?;
+    let disk = OwnDisk::mount(&ground.scratch().join("disk.img"), &folder)?;
+    let mut home = Home::at(ground, folder, SIZE)?;
     home.start(Some(&group.folder))?;
     home.wait_up()?;
     home.wait_replicas()?;
@@ -47,7 +50,7 @@ fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, re
     let irori = home.pid()?;
     let tasks = task_wakeups(&home)?;
     let logged = last_written(&home)?;
-    let before = Look::take(&home, irori);
+    let before = Look::take(&home, irori, &disk)?;
     record.note("processes", &before.counts());
     let mut peak_kb = 0;
     let started = Instant::now();
@@ -55,7 +58,7 @@ fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, re
         control::pause(LOOK.min(time.saturating_sub(started.elapsed())))?;
         peak_kb = peak_kb.max(Usage::sum(&[irori]).rss_kb);
     }
-    let after = Look::take(&home, irori);
+    let after = Look::take(&home, irori, &disk)?;
     report(record, &before, &after, started.elapsed());
     writes(record, &home, logged)?;
     for (task, count) in task_wakeups(&home)? {
@@ -67,7 +70,7 @@ fn measure(ground: &Ground, kubectl: &Path, time: Duration, capped: Duration, re
     }
     record.note("irori, highest RSS seen", &format!("{:.1} MB", mb(peak_kb * 1024)));
     if !capped.is_zero() {
-        under_cap(record, &home, &group, irori, capped)?;
+        under_cap(record, &group, irori, capped)?;
     }
     home.down()
 }
@@ -143,15 +146,16 @@ struct Look {
     apps: Usage,
     counts: [usize; 4],
     threads: BTreeMap<u32, proc::Thread>,
+    disk: (u64, u64),
     disks: (u64, u64),
     machine_busy: Duration,
 }
 
 impl Look {
-    fn take(home: &Home, irori: u32) -> Self {
+    fn take(home: &Home, irori: u32, disk: &OwnDisk) -> Result<Self> {
         let engine = home.engine();
         let sum = |processes: &[proc::Process]| Usage::sum(&pids(processes));
-        Self {
+        Ok(Self {
             irori: Usage::sum(&[irori]),
             pauses: sum(&engine.pauses),
             containerd: sum(&engine.containerd),
@@ -159,9 +163,10 @@ impl Look {
             apps: sum(&engine.apps),
             counts: [engine.pauses.len(), engine.containerd.len(), engine.shims.len(), engine.apps.len()],
             threads: proc::threads(irori),
+            disk: disk.settled()?,
             disks: proc::disks(),
             machine_busy: proc::machine_busy(),
-        }
+        })
     }
 
     fn counts(&self) -> String {
@@ -190,6 +195,9 @@ fn report(record: &mut Record, before: &Look, after: &Look, time: Duration) {
     }
     let (read, written) = (after.disks.0 - before.disks.0, after.disks.1 - before.disks.1);
     record.note("disks of the whole machine", &format!("read {:.2} MB, written {:.2} MB", mb(read), mb(written)));
+    let (read, written) = (after.disk.0 - before.disk.0, after.disk.1 - before.disk.1);
+    let own = format!("read {:.3} MB, written {:.3} MB, the file system's own included", mb(read), mb(written));
+    record.note("the home's own disk", &own);
     let others = after.machine_busy.saturating_sub(before.machine_busy).as_secs_f64() / seconds * 100.0;
     record.note("the whole machine", &format!("{others:.1} % of a core busy, this home's part included"));
     threads(record, before, after, seconds);
@@ -197,8 +205,7 @@ fn report(record: &mut Record, before: &Look, after: &Look, time: Duration) {
     record.judge(&wants::IDLE_RSS, mb((after.irori.rss_kb + after.pauses.rss_kb) * 1024));
     record.judge(&wants::IDLE_PSS, mb((after.irori.pss_kb + after.pauses.pss_kb) * 1024));
     record.judge(&wants::IDLE_CPU, irori.cpu.as_secs_f64() / seconds * 100.0);
-    let engine = used(after.containerd, before.containerd).written_bytes + used(after.shims, before.shims).written_bytes;
-    record.judge(&wants::IDLE_WRITTEN, mb(irori.written_bytes + engine) * HOUR / seconds);
+    record.judge(&wants::IDLE_WRITTEN, mb(written) * HOUR / seconds);
 }
 
 fn line(usage: Usage, seconds: f64) -> String {
@@ -231,18 +238,17 @@ fn threads(record: &mut Record, before: &Look, after: &Look, seconds: f64) {
     }
 }
 
-fn under_cap(record: &mut Record, home: &Home, group: &Group, irori: u32, time: Duration) -> Result<()> {
+fn under_cap(record: &mut Record, group: &Group, irori: u32, time: Duration) -> Result<()> {
     let used = Usage::sum(&[irori]);
     let cap = (used.rss_kb as f64 * 1024.0 * CAP) as u64;
     group.limit(cap)?;
     anyhow::ensure!(group.holds(irori), "irori has left its memory group: the cap would cap nothing");
     // What the cap itself pushes out comes back at once where it is needed.
     control::pause(SETTLE.min(time))?;
-    let before = Look::take(home, irori);
+    let before = Usage::sum(&[irori]);
     let started = Instant::now();
     control::pause(time)?;
-    let after = Look::take(home, irori);
-    let (usage, seconds) = (after.irori.since(before.irori), started.elapsed().as_secs_f64());
+    let (usage, seconds) = (Usage::sum(&[irori]).since(before), started.elapsed().as_secs_f64());
     record.note(&format!("irori, memory capped at {:.1} MB, {seconds:.0} s", mb(cap)), &line(usage, seconds));
     record.judge(&wants::IDLE_READ_CAPPED, mb(usage.read_bytes) * HOUR / seconds);
     record.judge(&wants::IDLE_FAULTS_CAPPED, usage.major_faults as f64 * HOUR / seconds);

@@ -137,12 +137,16 @@ pub fn children_cpu() -> Duration {
 pub fn disks() -> (u64, u64) {
     let disks = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let real = disks.filter(|disk| disk.path().join("device").exists());
-    let stats = real.filter_map(|disk| fs::read_to_string(disk.path().join("stat")).ok());
+    let stats = real.filter_map(|found| disk(&found.file_name().to_string_lossy()));
+    stats.fold((0, 0), |(read, written), stat| (read + stat.0, written + stat.1))
+}
+
+/// Bytes read and written by one disk since it was there.
+pub fn disk(name: &str) -> Option<(u64, u64)> {
+    let stat = fs::read_to_string(format!("/sys/block/{name}/stat")).ok()?;
     // Fields 3 and 7 count sectors of 512 bytes, whatever the disk's own are.
-    stats.fold((0, 0), |(read, written), stat| {
-        let field = |at: usize| stat.split_whitespace().nth(at).map_or(0, number) * 512;
-        (read + field(2), written + field(6))
-    })
+    let field = |at: usize| stat.split_whitespace().nth(at).map_or(0, number) * 512;
+    Some((field(2), field(6)))
 }
 
 /// Bytes of all files below a folder.
