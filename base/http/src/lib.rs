@@ -1,5 +1,6 @@
 //! The one HTTPS listener and the one outgoing client.
 mod body;
+mod gathered;
 mod listener;
 mod places;
 

@@ -26,6 +26,7 @@ use tracing::{debug, warn};
 
 use crate::{
     body::{Body, BoxError},
+    gathered::Gathered,
     places::Places,
 };
 use http_body_util::BodyExt;
@@ -147,8 +148,10 @@ async fn connection(
             let certificates = session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
             let peer =
                 Peer { address, certificates: Arc::new(certificates), server_name: session.server_name().map(str::to_owned) };
-            let version = if session.alpn_protocol() == Some(b"h2") { Version::H2 } else { Version::Http1 };
-            answer(TokioIo::new(stream), version, peer, handler, limits, shutdown).await;
+            match session.alpn_protocol() {
+                Some(b"h2") => answer(TokioIo::new(Gathered::new(stream)), Version::H2, peer, handler, limits, shutdown).await,
+                _ => answer(TokioIo::new(stream), Version::Http1, peer, handler, limits, shutdown).await,
+            }
         }
         Ok(Err(source)) => debug!(%address, "TLS handshake: {source}"),
         Err(_) => debug!(%address, "TLS handshake: not done in time"),

@@ -1,0 +1,181 @@
+//! Small writes of one connection, put together.
+//!
+//! Why: an event to a hundred watchers of one h2 connection is a hundred frames, each handed over by a task of its own. Written one by
+//! one they are a hundred system calls, TLS records and TCP segments; and as congestion control counts segments, more than a round trip
+//! allows, so that the rest waits for an acknowledgement that the other side delays by 40 ms.
+//! How: what is written is kept until a flush, and a flush lets the tasks that are ready run once before it writes.
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes kept for one connection; above, they are written without waiting for a flush.
+const KEPT_MAX: usize = 64 * 1024;
+
+pub struct Gathered<S> {
+    stream: S,
+    kept: Vec<u8>,
+    /// Of what is kept, so many bytes are written.
+    written: usize,
+    /// A flush was asked for, and others have had their turn since.
+    others_ran: bool,
+}
+
+impl<S> Gathered<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, kept: Vec::new(), written: 0, others_ran: false }
+    }
+
+    fn room(&self) -> usize {
+        KEPT_MAX.saturating_sub(self.kept.len())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Gathered<S> {
+    /// Hands over all that is kept, and the memory that kept it: most connections are quiet.
+    fn poll_write_kept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.kept.len() {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, &self.kept[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        (self.kept, self.written) = (Vec::new(), 0);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.room() == 0 {
+            ready!(self.poll_write_kept(context))?;
+        }
+        let mut taken = 0;
+        for slice in slices {
+            let part = slice.len().min(self.room());
+            self.kept.extend_from_slice(&slice[..part]);
+            taken += part;
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.kept.is_empty() {
+            if !std::mem::replace(&mut self.others_ran, true) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            ready!(self.poll_write_kept(context))?;
+        }
+        self.others_ran = false;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_write_kept(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Says how much each write was, and takes `most` bytes at a time.
+    struct Writes {
+        sizes: Vec<usize>,
+        bytes: Vec<u8>,
+        most: usize,
+    }
+
+    impl Writes {
+        fn taking(most: usize) -> Self {
+            Self { sizes: Vec::new(), bytes: Vec::new(), most }
+        }
+    }
+
+    impl AsyncWrite for Writes {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.most);
+            self.sizes.push(taken);
+            self.bytes.extend_from_slice(&bytes[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn writes_before_a_flush_are_one() {
+        let mut gathered = Gathered::new(Writes::taking(usize::MAX));
+        for _ in 0..100 {
+            gathered.write_all(b"frame").await.expect("write");
+        }
+        assert!(gathered.stream.sizes.is_empty());
+        gathered.flush().await.expect("flush");
+        assert_eq!(gathered.stream.sizes, [500]);
+        assert_eq!(gathered.kept.capacity(), 0, "a quiet connection keeps no memory");
+    }
+
+    #[tokio::test]
+    async fn a_flush_lets_others_run_first() {
+        let mut gathered = Gathered::new(Writes::taking(usize::MAX));
+        let mut context = Context::from_waker(futures::task::noop_waker_ref());
+        gathered.write_all(b"one").await.expect("write");
+        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_pending());
+        gathered.write_all(b"two").await.expect("write");
+        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_ready());
+        assert_eq!(gathered.stream.sizes, [6]);
+        // The next time again.
+        gathered.write_all(b"three").await.expect("write");
+        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_pending());
+    }
+
+    #[tokio::test]
+    async fn more_than_is_kept_is_written_without_a_flush_and_nothing_is_lost_in_pieces() {
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| n as u8).collect();
+        let mut gathered = Gathered::new(Writes::taking(10_007));
+        gathered.write_all(&bytes).await.expect("write");
+        assert!(gathered.stream.bytes.len() >= bytes.len() - KEPT_MAX);
+        gathered.shutdown().await.expect("shutdown");
+        assert_eq!(gathered.stream.bytes, bytes);
+    }
+
+    #[tokio::test]
+    async fn what_is_read_passes_through() {
+        let (near, mut far) = tokio::io::duplex(64);
+        far.write_all(b"hello").await.expect("write");
+        let mut read = [0; 5];
+        Gathered::new(near).read_exact(&mut read).await.expect("read");
+        assert_eq!(&read, b"hello");
+    }
+}
