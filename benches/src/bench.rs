@@ -11,6 +11,7 @@ mod fanout;
 pub mod ground;
 mod home;
 mod idle;
+mod memory;
 mod own_disk;
 mod pods;
 mod proc;
@@ -67,6 +68,11 @@ pub enum Bench {
         #[arg(long, default_value_t = 10)]
         capped_minutes: u64,
     },
+    /// What an object costs a whole home in memory, from 10,000 to 100,000 of them.
+    Memory {
+        #[command(flatten)]
+        common: Common,
+    },
     /// From a pod's creation to its readiness, image present.
     Pods {
         #[command(flatten)]
@@ -117,6 +123,7 @@ pub fn run(root: &Path, bench: Bench) -> Result<()> {
             let ground = prepare(root, &common, true)?;
             idle::run(&ground, &kubectl, Duration::from_secs(60 * minutes), Duration::from_secs(60 * capped_minutes))?;
         }
+        Bench::Memory { common } => memory::run(&prepare(root, &common, true)?)?,
         Bench::Pods { common, count } => pods::run(&prepare(root, &common, true)?, count)?,
         Bench::Store { common, seconds } => {
             // The kit takes it from there.

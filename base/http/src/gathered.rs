@@ -3,7 +3,8 @@
 //! Why: an event to a hundred watchers of one h2 connection is a hundred frames, each handed over by a task of its own. Written one by
 //! one they are a hundred system calls, TLS records and TCP segments; and as congestion control counts segments, more than a round trip
 //! allows, so that the rest waits for an acknowledgement that the other side delays by 40 ms.
-//! How: what is written is kept until a flush, and a flush lets the tasks that are ready run once before it writes.
+//! How: what is written is kept until a flush, and a flush lets the tasks that are ready run for as long as they bring more, up to what
+//! fills a TLS record.
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -14,19 +15,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes kept for one connection; above, they are written without waiting for a flush.
 const KEPT_MAX: usize = 64 * 1024;
+/// A flush waits for no more than that: a TLS record is full (RFC 8446, 5.1).
+const ENOUGH: usize = 16 * 1024;
 
 pub struct Gathered<S> {
     stream: S,
     kept: Vec<u8>,
     /// Of what is kept, so many bytes are written.
     written: usize,
-    /// A flush was asked for, and others have had their turn since.
-    others_ran: bool,
+    /// How much was kept when a flush last let others run.
+    before_others: usize,
 }
 
 impl<S> Gathered<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, kept: Vec::new(), written: 0, others_ran: false }
+        Self { stream, kept: Vec::new(), written: 0, before_others: 0 }
     }
 
     fn room(&self) -> usize {
@@ -43,7 +46,7 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
                 written => self.written += written,
             }
         }
-        (self.kept, self.written) = (Vec::new(), 0);
+        (self.kept, self.written, self.before_others) = (Vec::new(), 0, 0);
         Poll::Ready(Ok(()))
     }
 }
@@ -75,14 +78,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.kept.is_empty() {
-            if !std::mem::replace(&mut self.others_ran, true) {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            ready!(self.poll_write_kept(context))?;
+        let kept = self.kept.len();
+        if kept > std::mem::replace(&mut self.before_others, kept) && kept < ENOUGH && self.written == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        self.others_ran = false;
+        ready!(self.poll_write_kept(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -153,11 +154,21 @@ mod tests {
         gathered.write_all(b"one").await.expect("write");
         assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_pending());
         gathered.write_all(b"two").await.expect("write");
-        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_ready());
+        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_pending(), "others brought more, and may again");
+        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_ready(), "others brought nothing");
         assert_eq!(gathered.stream.sizes, [6]);
         // The next time again.
         gathered.write_all(b"three").await.expect("write");
         assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_flush_does_not_wait_when_there_is_enough() {
+        let mut gathered = Gathered::new(Writes::taking(usize::MAX));
+        let mut context = Context::from_waker(futures::task::noop_waker_ref());
+        gathered.write_all(&[0; ENOUGH]).await.expect("write");
+        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_ready());
+        assert_eq!(gathered.stream.sizes, [ENOUGH]);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use irori_api::{
 };
 use serde_json::{Map, Number, Value};
 
-use crate::{canonical::Given, scalar};
+use crate::{canonical::Given, chain::Chain, scalar};
 
 mod gotype;
 pub use gotype::json_kind;
@@ -132,20 +132,9 @@ enum Step<'p> {
     Key(&'p str),
 }
 
-/// The way to a value, from the last step upwards; `None` is the body itself.
-#[derive(Clone, Copy)]
-struct At<'p> {
-    step: Step<'p>,
-    up: Option<&'p At<'p>>,
-}
-
+/// The way to a value; `None` is the body itself.
 type Way<'p> = Option<&'p At<'p>>;
-
-fn steps<'p>(at: Way<'p>) -> Vec<Step<'p>> {
-    let mut steps: Vec<Step<'p>> = std::iter::successors(at, |at| at.up).map(|at| at.step).collect();
-    steps.reverse();
-    steps
-}
+type At<'p> = Chain<'p, Step<'p>>;
 
 struct Walk<'a> {
     schemas: &'a Schemas,
@@ -334,7 +323,7 @@ impl Walk<'_> {
 
 fn strict_path(at: Way<'_>) -> String {
     let mut out = String::new();
-    for step in steps(at) {
+    for step in at.map(Chain::steps).unwrap_or_default() {
         match step {
             Step::Field { name: key, .. } | Step::Key(key) => {
                 if !out.is_empty() {
@@ -352,7 +341,7 @@ fn strict_path(at: Way<'_>) -> String {
 fn go_path(at: Way<'_>) -> (Option<String>, String) {
     let mut owner = None;
     let mut path: Vec<&str> = Vec::new();
-    for step in steps(at) {
+    for step in at.map(Chain::steps).unwrap_or_default() {
         if let Step::Field { name, owner: of } = step {
             let short = of.rsplit('.').next().unwrap_or(of);
             path.extend(gotype::embedded(short, name));

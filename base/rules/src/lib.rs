@@ -15,6 +15,7 @@
 //! custom resources satisfy their rules.
 //! Failure modes: `DecodeError` is a 400, `PatchError` says its own code, an `ErrorList` is a 422 Invalid.
 pub mod canonical;
+mod chain;
 pub mod convert;
 pub mod decode;
 pub mod default;

@@ -27,7 +27,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 const END_MAX: Duration = Duration::from_secs(30);
 const FILL_MAX: Duration = Duration::from_secs(120);
 const FILL_ROUND: Duration = Duration::from_secs(2);
-const CONFIG_MAPS: &str = "/api/v1/namespaces/bench/configmaps";
+pub const CONFIG_MAPS: &str = "/api/v1/namespaces/bench/configmaps";
 
 /// A running `irori api`.
 pub struct Process {
@@ -128,7 +128,7 @@ fn load(ground: &Ground, time: Duration, record: &mut Record) -> Result<()> {
     let idle = Usage::sum(&[process.pid]);
     record.note("idle", &memory(idle));
 
-    let target = Target { ground, url: &process.url, token: TOKEN, pid: process.pid };
+    let target = Target { ground, url: &process.url, token: TOKEN, pid: process.pid, namespace: None };
     creates(&target, time, record)?;
     let objects = count(&api, CONFIG_MAPS)?;
     let full = Usage::sum(&[process.pid]);
@@ -266,7 +266,7 @@ pub fn fill(target: &Target, api: &Api, kind: &str, clients: u32, objects: u64) 
             break;
         }
         anyhow::ensure!(Instant::now() < deadline, "{there} of {objects} {kind} were made in {} s", FILL_MAX.as_secs());
-        let (limit, run) = ((objects - there).to_string(), format!("f{round}"));
+        let (limit, run) = ((objects - there).to_string(), format!("f{before}-{round}"));
         let answer = target.run("create.lua", clients, FILL_ROUND, &[("KIND", kind), ("LIMIT", &limit), ("RUN", &run)])?;
         anyhow::ensure!(answer.bad == 0, "{} creates of {kind} failed", answer.bad);
     }

@@ -75,6 +75,14 @@ impl Api {
         self.send("DELETE", path, std::slice::from_ref(options)).map(drop)
     }
 
+    /// Creates one object; the answer.
+    pub fn create(&self, path: &str, body: &Value) -> Result<Value> {
+        let mut curl = self.curl();
+        curl.args(["--fail-with-body", "--max-time", ANSWER_MAX_S, "-H", "Content-Type: application/json", "--data"]);
+        let said = output(curl.arg(body.to_string()).arg(format!("{}{path}", self.url)), &format!("POST {path}"))?;
+        serde_json::from_slice(&said).with_context(|| format!("read the answer to POST {path}"))
+    }
+
     /// Creates objects one after the other on one connection. Returns when each was sent.
     pub fn post(&self, path: &str, bodies: &[Value]) -> Result<Vec<Instant>> {
         self.send("POST", path, bodies)

@@ -63,7 +63,7 @@ fn api(ground: &Ground, times: usize, wrapped: &[&str], record: &mut Record) -> 
     let process = Process::start(ground, &data, &[])?;
     let server = Api::with_token(&process.url, TOKEN);
     make_namespace(&server)?;
-    let target = Target { ground, url: &process.url, token: TOKEN, pid: process.pid };
+    let target = Target { ground, url: &process.url, token: TOKEN, pid: process.pid, namespace: None };
     fill(&target, &server, "configmaps", 16, OBJECTS)?;
     let objects = count(&server, "/api/v1/namespaces/bench/configmaps")?;
     anyhow::ensure!(objects >= OBJECTS, "{objects} of {OBJECTS} objects were made");

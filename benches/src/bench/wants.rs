@@ -59,6 +59,8 @@ pub const IDLE_READ_CAPPED: Want =
     at_most("block bytes read an idle hour by irori, memory capped at 1.2 × idle", 1.0, Some(0.0), " MB");
 pub const IDLE_FAULTS_CAPPED: Want =
     at_most("major faults an idle hour of irori, memory capped at 1.2 × idle", 0.0, Some(0.0), "");
+pub const SLOPE: Want =
+    at_most("RSS slope of a whole home from 10,000 to 100,000 objects, by JSON × 1.5 + 300 B", 1.0, None, "×");
 pub const POD_P50: Want = at_most("pod start, image present, one at a time, p50", 0.5, Some(0.25), " s");
 pub const POD_P99: Want = at_most("pod start, image present, one at a time, p99", 1.5, None, " s");
 pub const STORE_WRITES: Want = ratio_must("durable writes of 1 KB a second at 64 clients, ratio to etcd", 3.0);

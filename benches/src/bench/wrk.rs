@@ -1,13 +1,10 @@
 //! One load by wrk, and what the server spent on it.
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::{
-    control,
+    control, curl,
     ground::Ground,
     proc::{self, Usage},
     record::shown,
@@ -19,6 +16,8 @@ pub struct Target<'a> {
     pub url: &'a str,
     pub token: &'a str,
     pub pid: u32,
+    /// The network namespace that it is in, if not in ours.
+    pub namespace: Option<&'a str>,
 }
 
 pub struct Answer {
@@ -43,7 +42,7 @@ impl Target<'_> {
     pub fn run(&self, script: &str, clients: u32, time: Duration, environment: &[(&str, &str)]) -> Result<Answer> {
         control::check()?;
         let load = |name: &str| self.ground.load(name);
-        let mut wrk = Command::new("wrk");
+        let mut wrk = curl::inside(self.namespace, "wrk");
         wrk.args([
             "-t1",
             &format!("-c{clients}"),

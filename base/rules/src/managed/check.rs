@@ -8,7 +8,7 @@ use super::{
     set::step_text,
     typed::{At, Place, Typed},
 };
-use crate::decode::DEPTH_MAX;
+use crate::{chain::Chain, decode::DEPTH_MAX};
 
 /// What is wrong with the types of an applied object, each with its path.
 pub(super) fn check(typed: Typed<'_>, of: At<'_>, value: &Value) -> Vec<String> {
@@ -20,12 +20,7 @@ pub(super) fn check(typed: Typed<'_>, of: At<'_>, value: &Value) -> Vec<String> 
 /// Errors that are told; the rest of the object is not looked at.
 const ERRORS_MAX: usize = 100;
 
-/// The way to a value, from the last step upwards; made into text for errors only.
-#[derive(Clone, Copy)]
-struct Way<'p> {
-    up: Option<&'p Way<'p>>,
-    step: Mark<'p>,
-}
+type Way<'p> = Chain<'p, Mark<'p>>;
 
 #[derive(Clone, Copy)]
 enum Mark<'p> {
@@ -34,13 +29,11 @@ enum Mark<'p> {
 }
 
 fn text_of(way: Option<&Way<'_>>) -> String {
-    let mut steps: Vec<Mark<'_>> = std::iter::successors(way, |way| way.up).map(|way| way.step).collect();
-    steps.reverse();
     let text = |step| match step {
         Mark::Field(name) => format!(".{name}"),
         Mark::Item(step) => step_text(step),
     };
-    steps.into_iter().map(text).collect()
+    way.map(Chain::steps).unwrap_or_default().into_iter().map(text).collect()
 }
 
 fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, way: Option<&Way<'_>>, errors: &mut Vec<String>, depth: usize) {

@@ -252,7 +252,7 @@ impl Hostile {
         let row = self.row(tables);
         let made = self.read(tables, bytes).and_then(|body| match request {
             Request::Reapply => {
-                managed::apply(tables, row, None, &body, &WRITER, false).ok().and_then(|object| born(tables, row, object))
+                managed::apply(tables, row, None, &body, &WRITER, false).ok().filter(fits).and_then(|o| born(tables, row, o))
             }
             _ => create(tables, row, body),
         });
@@ -268,19 +268,21 @@ impl Hostile {
         let Some(body) = self.read(tables, bytes) else { return };
         let changed = match request {
             Request::Create => create(tables, row, body),
-            Request::Apply => managed::apply(tables, row, None, &body, &WRITER, false).ok().and_then(|o| born(tables, row, o)),
-            Request::Reapply | Request::Takeover => {
-                managed::apply(tables, row, Some(stored), &body, &WRITER, true).ok().and_then(|o| updated(tables, row, stored, o))
+            Request::Apply => {
+                let made = managed::apply(tables, row, None, &body, &WRITER, false).ok().filter(fits);
+                made.and_then(|object| born(tables, row, object))
             }
-            Request::Patch(kind) => apply_patch(tables, row, stored, kind, &body).ok().and_then(|o| {
-                let mut object = decode(tables, row, o).ok()?.object;
-                default_object(tables, row, &mut object);
-                if json::least_bytes(&object) > STORED_BYTES_MAX {
-                    return None;
-                }
-                track_update(tables, row, stored, &mut object, &WRITER);
-                updated(tables, row, stored, object)
-            }),
+            Request::Reapply | Request::Takeover => {
+                let made = managed::apply(tables, row, Some(stored), &body, &WRITER, true).ok().filter(fits);
+                made.and_then(|object| updated(tables, row, stored, object))
+            }
+            Request::Patch(kind) => {
+                let patched = apply_patch(tables, row, stored, kind, &body).ok();
+                patched.and_then(|object| filled(tables, row, object)).and_then(|mut object| {
+                    track_update(tables, row, stored, &mut object, &WRITER);
+                    updated(tables, row, stored, object)
+                })
+            }
         };
         let _bytes = changed.map(|object| json::write(&object));
     }
@@ -302,20 +304,27 @@ impl Hostile {
     }
 }
 
-fn create(tables: &Tables, row: &Row, body: Value) -> Option<Value> {
+/// Whether the store can take an object, whatever is noted of it: asked once, as the server asks.
+fn fits(object: &Value) -> bool {
+    let fields = object.as_object().into_iter().flatten();
+    let counted = fields.filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+    counted.map(|(_, value)| json::least_bytes(value)).sum::<usize>() <= STORED_BYTES_MAX
+}
+
+/// Decoded, with its defaults, if it is not too large then.
+fn filled(tables: &Tables, row: &Row, body: Value) -> Option<Value> {
     let mut object = decode(tables, row, body).ok()?.object;
     default_object(tables, row, &mut object);
-    if json::least_bytes(&object) > STORED_BYTES_MAX {
-        return None;
-    }
+    fits(&object).then_some(object)
+}
+
+fn create(tables: &Tables, row: &Row, body: Value) -> Option<Value> {
+    let mut object = filled(tables, row, body)?;
     track_create(tables, row, &mut object, &WRITER);
     born(tables, row, object)
 }
 
 fn born(tables: &Tables, row: &Row, mut object: Value) -> Option<Value> {
-    if json::least_bytes(&object) > STORED_BYTES_MAX {
-        return None;
-    }
     let birth =
         Birth { uid: "u".into(), creation_timestamp: WRITER.now.into(), generated_name: String::new(), namespace: "n".into() };
     prepare_create(tables, row, &mut object, &birth);
@@ -325,9 +334,6 @@ fn born(tables: &Tables, row: &Row, mut object: Value) -> Option<Value> {
 }
 
 fn updated(tables: &Tables, row: &Row, stored: &Value, mut object: Value) -> Option<Value> {
-    if json::least_bytes(&object) > STORED_BYTES_MAX {
-        return None;
-    }
     prepare_update(tables, row, &mut object, stored, Part::Main, WRITER.now);
     keep_times(stored, &mut object);
     let errors = validate_update(row, row, &object, stored, Part::Main);

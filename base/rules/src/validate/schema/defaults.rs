@@ -7,6 +7,7 @@ use super::{
     value::{self, Work},
 };
 use crate::{
+    chain::Chain,
     tree::{flag, get},
     validate::definition::shown,
 };
@@ -19,11 +20,7 @@ enum Step<'a> {
 }
 
 /// Where a default stands in the object around it.
-#[derive(Clone, Copy)]
-struct Around<'a> {
-    up: Option<&'a Around<'a>>,
-    step: Step<'a>,
-}
+type Around<'a> = Chain<'a, Step<'a>>;
 
 struct Walk {
     work: Work,
@@ -116,14 +113,11 @@ impl Walk {
 
 /// An object with a kind, and with this value at its place.
 fn surrounded(default: &Value, around: Option<&Around<'_>>) -> Value {
-    let (mut value, mut at) = (default.clone(), around);
-    while let Some(here) = at {
-        value = match here.step {
-            Step::Field(name) => json!({ name: value }),
-            Step::Item => json!([value]),
-        };
-        at = here.up;
-    }
+    let steps = around.into_iter().flat_map(Chain::upwards);
+    let mut value = steps.fold(default.clone(), |value, step| match step {
+        Step::Field(name) => json!({ name: value }),
+        Step::Item => json!([value]),
+    });
     if let Some(fields) = value.as_object_mut() {
         for (name, said) in [("apiVersion", "validation/v1"), ("kind", "Validation")] {
             fields.entry(name).or_insert_with(|| said.into());

@@ -1,9 +1,8 @@
 //! Places within a schema and what is found at them, both with an end.
-//!
-//! A place is a chain of borrowed steps, written out only where something is told: a name of half a megabyte above a thousand
-//! fields costs nothing until then.
 use irori_api::field::{ErrorList, FieldError, FieldPath, Wrong};
 use serde_json::Value;
+
+use crate::chain::Chain;
 
 /// Errors that are told of one definition; what is found after them is not.
 pub const ERRORS_MAX: usize = 1_000;
@@ -21,37 +20,32 @@ enum Step<'a> {
 
 /// A place: a step below another.
 #[derive(Clone, Copy)]
-pub struct Way<'a> {
-    up: Option<&'a Way<'a>>,
-    step: Step<'a>,
-}
+pub struct Way<'a>(Chain<'a, Step<'a>>);
 
 impl<'a> Way<'a> {
     pub fn start(path: &'a FieldPath) -> Way<'a> {
-        Way { up: None, step: Step::Start(path) }
+        Way(Chain { up: None, step: Step::Start(path) })
+    }
+
+    fn below(&'a self, step: Step<'a>) -> Way<'a> {
+        Way(Chain { up: Some(&self.0), step })
     }
 
     pub fn child(&'a self, name: &'a str) -> Way<'a> {
-        Way { up: Some(self), step: Step::Child(name) }
+        self.below(Step::Child(name))
     }
 
     pub fn key(&'a self, key: &'a str) -> Way<'a> {
-        Way { up: Some(self), step: Step::Key(key) }
+        self.below(Step::Key(key))
     }
 
     pub fn index(&'a self, index: usize) -> Way<'a> {
-        Way { up: Some(self), step: Step::Index(index) }
+        self.below(Step::Index(index))
     }
 
     pub fn path(&self) -> FieldPath {
-        let mut steps = vec![self.step];
-        let mut at = self;
-        while let Some(up) = at.up {
-            steps.push(up.step);
-            at = up;
-        }
         let mut out = String::new();
-        for step in steps.into_iter().rev() {
+        for step in self.0.steps() {
             match step {
                 Step::Start(path) if *path == FieldPath::root() => {}
                 Step::Start(path) => out.push_str(&path.to_string()),
