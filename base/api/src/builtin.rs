@@ -11,10 +11,9 @@
 //!
 //! `kinds.txt`: `group NAME VERSIONS`, `kind VERSION PLURAL KIND SCOPE TYPE SINGULAR key=value…`, and below a kind
 //! `<tab>/SUBRESOURCE GROUP/VERSION/KIND VERBS` and `<tab>| TYPE FORMAT PRIORITY COLUMN NAME`.
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
+
+use hashbrown::HashMap;
 
 use crate::{
     row::{Column, Group, Gvk, Gvr, Row, Storage, Subresource, Tables},

@@ -1,5 +1,7 @@
 //! Field errors: where in an object something is wrong, and what, in the words of a stock server.
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, fmt};
+
+use hashbrown::HashSet;
 
 use serde_json::Value;
 

@@ -2,9 +2,11 @@
 //!
 //! Everything that walks objects (decoding, pruning, defaulting, patching, apply, protobuf, OpenAPI) walks these types.
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, OnceLock},
 };
+
+use hashbrown::HashMap;
 
 use serde_json::Value;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 mod json;
 mod merge;
+mod numbers;
 mod strategic;
 #[cfg(test)]
 mod tests;

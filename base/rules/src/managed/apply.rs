@@ -11,7 +11,7 @@ use super::{
     check::check,
     diff::Diff,
     entry::{Entry, cap, read_entries, write_entries},
-    merge::{merge, paths_of, paths_within, with_named_fields, without},
+    merge::{merge, paths_of, paths_within, unowned, with_named_fields, without},
     set::{Set, path_text},
     strip::SERVER,
     typed::At,
@@ -64,17 +64,17 @@ pub fn apply(
 ) -> Result<Value, ApplyError> {
     let kind = Kind::of_row(tables, row, writer.subresource);
     check_version(&kind, config)?;
-    let mut live = live.cloned().unwrap_or_else(|| kind.blank());
-    let entries = read_entries(&live).map_err(|why| ApplyError::Plain(format!("failed to decode managed fields: {why}")))?;
+    let entries = live.map(read_entries).unwrap_or(Ok(Vec::new()));
+    let entries = entries.map_err(|why| ApplyError::Plain(format!("failed to decode managed fields: {why}")))?;
+    let live = live.map_or_else(|| kind.blank(), without_entries);
     let config = Config { value: config, typed: typed_config(&kind, config)? };
-    remove(&mut live, &["metadata", "managedFields"]);
-    let out = match try_apply(&kind, &live, &config, entries.clone(), writer, force)? {
+    // Tried again only where `kubectl` may take its own back.
+    let again = (writer.manager == "kubectl" && !force).then(|| entries.clone());
+    let out = match try_apply(&kind, &live, &config, entries, writer, force)? {
         Tried::Done(out) => out,
         Tried::Conflicts(conflicts) => {
             let left = not_last_applied(&kind, &live, conflicts, writer);
-            if !left.is_empty() {
-                return Err(conflict_error(&left));
-            }
+            let (true, Some(entries)) = (left.is_empty(), again) else { return Err(conflict_error(&left)) };
             match try_apply(&kind, &live, &config, entries, writer, true)? {
                 Tried::Done(out) => out,
                 Tried::Conflicts(left) => return Err(conflict_error(&left)),
@@ -94,6 +94,19 @@ pub fn apply(
     }
     write_entries(&mut object, out.entries);
     Ok(object)
+}
+
+/// A copy without managedFields, which may be most of an object.
+fn without_entries(object: &Value) -> Value {
+    let Value::Object(fields) = object else { return object.clone() };
+    let copied = fields.iter().map(|(name, value)| match value {
+        Value::Object(metadata) if name == "metadata" => {
+            let kept = metadata.iter().filter(|(name, _)| *name != "managedFields");
+            (name.clone(), Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect()))
+        }
+        value => (name.clone(), value.clone()),
+    });
+    Value::Object(copied.collect())
 }
 
 struct Config<'a> {
@@ -225,15 +238,15 @@ fn prune_at(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> 
 fn prune_within(kind: &Kind<'_>, merged: Value, entries: &[Entry], last: &Entry) -> Result<Value, String> {
     let (typed, at) = (kind.typed(), At::of(kind.of));
     let named = |set: &Set| with_named_fields(typed, at, set);
-    let owned = entries.iter().fold(Set::default(), |owned, entry| owned.union(entry.set.clone()));
-    let free = named(&last.set).difference(&named(&owned));
+    let free = unowned(typed, at, &last.set, &entries.iter().map(|entry| &entry.set).collect::<Vec<_>>());
     if free.is_empty() {
         return Ok(merged);
     }
     let within = |value: &Value| paths_within(typed, at, value, &free).map(|paths| named(&paths));
     let there = free.intersection(&within(&merged)?);
-    let gone = there.difference(&within(&without(typed, at, &merged, &free))?);
-    let pruned = without(typed, at, &merged, &gone);
+    let bare = without(typed, at, &merged, &free);
+    let gone = there.difference(&within(&bare)?);
+    let pruned = if gone == free { bare } else { without(typed, at, &merged, &gone) };
     // What stands empty now may go too.
     let more = there.difference(&within(&pruned)?);
     Ok(if more == gone { pruned } else { without(typed, at, &merged, &more) })

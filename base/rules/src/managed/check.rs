@@ -1,5 +1,5 @@
 //! Whether an applied object has the types of its kind. The texts are what a stock server answers.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::schema::Shape;
 use serde_json::Value;
@@ -74,7 +74,7 @@ fn checked(typed: Typed<'_>, at: At<'_>, value: &Value, way: Option<&Way<'_>>, e
         }
         (Some(Shape::List(list)), Value::Array(items)) => {
             let apart = matches!(typed.place(at), Place::Items(_));
-            let mut seen = HashSet::new();
+            let mut seen = HashSet::with_capacity(if apart { items.len() } else { 0 });
             for (i, item) in items.iter().enumerate() {
                 if errors.len() >= ERRORS_MAX {
                     return;

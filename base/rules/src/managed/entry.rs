@@ -1,5 +1,5 @@
 //! The entries of `metadata.managedFields`.
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -99,12 +99,12 @@ pub fn read_entries(object: &Value) -> Result<Vec<Entry>, String> {
     let list = crate::tree::items(object, &["metadata", "managedFields"]);
     let mut out = list.iter().enumerate().map(|(i, entry)| Entry::read(i, entry)).collect::<Result<Vec<_>, _>>()?;
     // Of two entries of one manager the later holds.
-    let mut last = HashMap::with_capacity(out.len());
-    for (i, entry) in out.iter().enumerate() {
-        last.insert(entry.identity(), i);
-    }
-    if last.len() < out.len() {
-        let mut kept: Vec<usize> = last.into_values().collect();
+    let last = |out: &[Entry]| -> Vec<usize> {
+        let last: HashMap<_, usize> = out.iter().enumerate().map(|(i, entry)| (entry.identity(), i)).collect();
+        last.into_values().collect()
+    };
+    let mut kept = last(&out);
+    if kept.len() < out.len() {
         kept.sort_unstable();
         let mut kept = kept.into_iter().peekable();
         let mut i = 0;

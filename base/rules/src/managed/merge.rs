@@ -1,4 +1,5 @@
 //! Merging an applied object into the live one, and taking paths out of an object.
+use hashbrown::{HashMap, HashSet};
 use irori_api::schema::List;
 use serde_json::{Map, Value};
 
@@ -37,55 +38,56 @@ pub(super) fn merge(
     }
 }
 
+/// Where each step stands in a list; `None` for one that stands there twice: of items with one key none can be merged.
+fn places(steps: &[Step]) -> HashMap<&str, Option<usize>> {
+    let mut places = HashMap::with_capacity(steps.len());
+    for (i, step) in steps.iter().enumerate() {
+        places.entry(&**step).and_modify(|at| *at = None).or_insert(Some(i));
+    }
+    places
+}
+
 /// Items keep the order of the applied list where it names them; those it does not name stay where they were among the others.
 fn merge_items(typed: Typed<'_>, list: &List, live: &[Value], applied: &[Value]) -> Result<Option<Value>, String> {
     let (left, right) = (steps(typed, list, live)?, steps(typed, list, applied)?);
-    let index = |steps: &[Step]| {
-        let mut at = std::collections::HashMap::with_capacity(steps.len());
-        for (i, step) in steps.iter().enumerate() {
-            // Of items with one key none can be merged.
-            at.entry(step.clone()).and_modify(|at| *at = None).or_insert(Some(i));
-        }
-        at
-    };
-    let (in_left, in_right) = (index(&left), index(&right));
-    let mut shared = right.iter().filter(|step| in_left.contains_key(*step));
+    let (in_left, in_right) = (places(&left), places(&right));
+    let mut shared = right.iter().filter(|step| in_left.contains_key(&***step));
     let mut next = shared.next();
-    let mut placed = std::collections::HashSet::with_capacity(right.len());
+    let mut placed = HashSet::with_capacity(right.len());
     let mut out = Vec::with_capacity(left.len().max(right.len()));
     let at = At::of(&list.items);
     let both = |step: &str| {
-        let value = |index: &std::collections::HashMap<Step, Option<usize>>| index.get(step).copied().flatten();
+        let value = |places: &HashMap<&str, Option<usize>>| places.get(step).copied().flatten();
         merge(typed, at, value(&in_left).map(|i| &live[i]), value(&in_right).map(|i| &applied[i]))
     };
     let (mut l, mut r) = (0, 0);
     while l < left.len() || r < right.len() {
         if l < left.len() && r < right.len() {
             if left[l] == right[r] {
-                placed.insert(&right[r]);
+                placed.insert(&*right[r]);
                 out.extend(both(&right[r])?);
                 (l, r) = (l + 1, r + 1);
                 next = shared.next();
                 continue;
             }
-            if in_right.contains_key(&left[l]) && next.is_some_and(|next| *next != left[l]) {
+            if in_right.contains_key(&*left[l]) && next.is_some_and(|next| *next != left[l]) {
                 // A shared item, but its turn comes later.
                 l += 1;
                 continue;
             }
         }
         if l < left.len() {
-            if !in_right.contains_key(&left[l]) {
+            if !in_right.contains_key(&*left[l]) {
                 out.push(live[l].clone());
                 l += 1;
                 continue;
             }
-            if placed.contains(&left[l]) {
+            if placed.contains(&*left[l]) {
                 l += 1;
             }
         }
         if r < right.len() {
-            placed.insert(&right[r]);
+            placed.insert(&*right[r]);
             out.extend(both(&right[r])?);
             if next == Some(&right[r]) {
                 next = shared.next();
@@ -100,9 +102,9 @@ fn merge_items(typed: Typed<'_>, list: &List, live: &[Value], applied: &[Value])
 pub(super) fn without(typed: Typed<'_>, at: At<'_>, value: &Value, paths: &Set) -> Value {
     match (typed.place(at), value) {
         (Place::Items(list), Value::Array(items)) => {
-            let mut out = Vec::with_capacity(items.len());
+            let (mut out, mut step) = (Vec::with_capacity(items.len()), String::new());
             for item in items {
-                let below = typed.step(list, item).ok().and_then(|step| paths.get(&step));
+                let below = typed.write_step(list, item, &mut step).ok().and_then(|()| paths.get(&step));
                 match below {
                     Some(below) if below.own => {}
                     // An item of which nothing is left is none: a list told apart by keys holds no null.
@@ -170,10 +172,10 @@ pub(super) fn paths_within(typed: Typed<'_>, at: At<'_>, value: &Value, limit: &
     match (typed.place(at), value) {
         _ if limit.below.is_empty() => return paths_of(typed, at, value),
         (Place::Items(list), Value::Array(items)) => {
-            let mut named = Vec::new();
+            let (mut named, mut step) = (Vec::new(), String::new());
             for item in items {
-                let step = typed.step(list, item)?;
-                named.extend(limit.get(&step).map(|limit| (step, item, limit)));
+                typed.write_step(list, item, &mut step)?;
+                named.extend(limit.get(&step).map(|limit| (Step::from(step.as_str()), item, limit)));
             }
             named.sort_by(|a, b| a.0.cmp(&b.0));
             for run in named.chunk_by(|a, b| a.0 == b.0) {
@@ -203,19 +205,37 @@ pub(super) fn paths_within(typed: Typed<'_>, at: At<'_>, value: &Value, limit: &
     Ok(set)
 }
 
+/// The type of what a step leads to, and whether the step is a named field.
+fn below<'a>(typed: Typed<'a>, place: Place<'a>, step: &str) -> (At<'a>, bool) {
+    match (place, step.strip_prefix("f:")) {
+        (Place::Items(list), _) => (At::of(&list.items), false),
+        (Place::Struct(object), Some(name)) => (typed.field(place, name).unwrap_or(At::FREE), object.fields.contains_key(name)),
+        (place, Some(name)) => (typed.field(place, name).unwrap_or(At::FREE), false),
+        _ => (At::FREE, false),
+    }
+}
+
+/// What of a set is in none of the others, each `with_named_fields`.
+pub(super) fn unowned(typed: Typed<'_>, at: At<'_>, set: &Set, others: &[&Set]) -> Set {
+    let (place, mut cursors) = (typed.place(at), others.iter().map(|other| other.cursor()).collect::<Vec<_>>());
+    let mut out = Set { own: set.own && !others.iter().any(|other| other.own), below: Vec::new() };
+    for (step, child) in &set.below {
+        let theirs: Vec<&Set> = cursors.iter_mut().filter_map(|cursor| cursor.find(step)).collect();
+        let (at, named) = below(typed, place, step);
+        let mut left = if theirs.is_empty() { with_named_fields(typed, at, child) } else { unowned(typed, at, child, &theirs) };
+        // A named field on the way is everybody's who has something below it.
+        left.own = if theirs.is_empty() { left.own || named } else { left.own && !named };
+        out.push(step.clone(), left);
+    }
+    out
+}
+
 /// The set where each named field on the way to a member is a member too.
 pub(super) fn with_named_fields(typed: Typed<'_>, at: At<'_>, set: &Set) -> Set {
     let place = typed.place(at);
     let mut out = Set { own: set.own, below: Vec::with_capacity(set.below.len()) };
     for (step, child) in &set.below {
-        let (at, named) = match (place, step.strip_prefix("f:")) {
-            (Place::Items(list), _) => (At::of(&list.items), false),
-            (Place::Struct(object), Some(name)) => {
-                (typed.field(place, name).unwrap_or(At::FREE), object.fields.contains_key(name))
-            }
-            (place, Some(name)) => (typed.field(place, name).unwrap_or(At::FREE), false),
-            _ => (At::FREE, false),
-        };
+        let (at, named) = below(typed, place, step);
         let mut child = with_named_fields(typed, at, child);
         child.own |= named;
         out.below.push((step.clone(), child));

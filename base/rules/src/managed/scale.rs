@@ -2,7 +2,7 @@
 //!
 //! Upstream lets the entries of the object pass through the form of a Scale and back. An updater of the object is not known
 //! again on the way back, because the name of an updater holds its version: its `replicas` moves into an entry of its own.
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use irori_api::row::{Gvk, Row, Tables};
 use serde_json::Value;

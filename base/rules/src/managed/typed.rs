@@ -86,18 +86,28 @@ impl<'a> Typed<'a> {
 
     /// The step to an item of a list; the error says why the item has none.
     pub fn step(&self, list: &List, item: &Value) -> Result<Step, String> {
+        let mut step = String::new();
+        self.write_step(list, item, &mut step)?;
+        Ok(step.into())
+    }
+
+    /// The same into a text that is used again: for who only looks it up.
+    pub fn write_step(&self, list: &List, item: &Value, step: &mut String) -> Result<(), String> {
+        step.clear();
         let ListKind::Map { keys } = &list.kind else {
             return match item {
                 Value::Object(_) => Err("associative list without keys has an element that's a map type".to_owned()),
                 Value::Array(_) => Err("not supporting lists in associative lists".to_owned()),
                 Value::Null => Err("associative list without keys has an element that's an explicit null".to_owned()),
                 Value::String(text) => {
-                    let mut step = String::with_capacity(text.len() + 4);
                     step.push_str("v:");
-                    quote(&mut step, text);
-                    Ok(step.into())
+                    quote(step, text);
+                    Ok(())
                 }
-                scalar => Ok(format!("v:{scalar}").into()),
+                scalar => {
+                    step.push_str(&format!("v:{scalar}"));
+                    Ok(())
+                }
             };
         };
         let Value::Object(fields) = item else {
@@ -120,22 +130,20 @@ impl<'a> Typed<'a> {
             }
         }
         named.sort_unstable_by_key(|(key, _)| *key);
-        let bytes = |value: &Value| value.as_str().map_or(8, str::len);
-        let mut step = String::with_capacity(4 + named.iter().map(|(key, value)| key.len() + bytes(value) + 6).sum::<usize>());
         step.push_str("k:{");
         for (i, (key, value)) in named.iter().enumerate() {
             if i > 0 {
                 step.push(',');
             }
-            quote(&mut step, key);
+            quote(step, key);
             step.push(':');
             match value {
-                Value::String(text) => quote(&mut step, text),
+                Value::String(text) => quote(step, text),
                 value => step.push_str(&value.to_string()),
             }
         }
         step.push('}');
-        Ok(step.into())
+        Ok(())
     }
 }
 
@@ -180,7 +188,8 @@ pub(super) fn listed(value: Option<&Value>) -> &[Value] {
 
 /// The step to each item, in the order of the list.
 pub(super) fn steps(typed: Typed<'_>, list: &List, items: &[Value]) -> Result<Vec<Step>, String> {
-    items.iter().map(|item| typed.step(list, item)).collect()
+    let mut step = String::new();
+    items.iter().map(|item| typed.write_step(list, item, &mut step).map(|()| step.as_str().into())).collect()
 }
 
 /// Steps to the fields of an object.

@@ -1,5 +1,7 @@
 //! Who manages what after a create, an update or a patch.
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
+
+use hashbrown::HashMap;
 
 use irori_api::{
     row::{Gvk, Row, Tables},

@@ -2,12 +2,15 @@
 //!
 //! Source: the Kubernetes page on strategic merge patch and its directives `$patch`, `$retainKeys`, `$setElementOrder/…` and
 //! `$deleteFromPrimitiveList/…`; merge keys and strategies come from the schema.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use irori_api::schema::{Field, Schemas, Shape, TypeRef};
 use serde_json::{Map, Value};
 
-use super::PatchError;
+use super::{
+    PatchError,
+    numbers::{Numbers, in_order, place},
+};
 use crate::decode::DEPTH_MAX;
 
 const PATCH: &str = "$patch";
@@ -169,14 +172,13 @@ fn merge_ordered_lists(
         patch.remove(&format!("{DELETE}{name}"));
         let Some(server) = old.clone().or_else(|| given.as_ref().map(|_| Vec::new())) else { continue };
         let mut merged = server.clone();
-        let gone = Places::of(&gone, None);
-        merged.retain(|item| gone.find(item).is_none());
+        without(&mut merged, &gone, None);
         if let Some(items) = given {
             merged = merge_list(schemas, of, &name, merged, items, false, depth)?;
         }
-        let told_order = Places::of(&order, key);
-        let (told, untold): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|item| told_order.find(item).is_some());
-        let merged = in_order(told, untold, &order, &server, key);
+        let numbers = Numbers::of([&order, &server, &merged], key);
+        let (order, server, [.., of_merged]) = (numbers.places(0), numbers.places(1), numbers.lists);
+        let merged = in_order(of_merged.into_iter().zip(merged).collect(), &order, &server);
         original.insert(name, Value::Array(merged));
     }
     Ok(())
@@ -192,9 +194,10 @@ fn check_order(items: &[Value], order: &[Value], key: Option<&str>, name: &str) 
         ))
     };
     let mut last = None;
-    let places = Places::of(order, key);
-    for item in items.iter().filter(|item| item.get(PATCH).is_none()) {
-        let Some(at) = places.find(item) else { return Err(wrong()) };
+    let numbers = Numbers::of([order, items], key);
+    let (places, [_, of_items]) = (numbers.places(0), numbers.lists);
+    for (_, number) in items.iter().zip(of_items).filter(|(item, _)| item.get(PATCH).is_none()) {
+        let Some(at) = place(&places, number) else { return Err(wrong()) };
         if last.is_some_and(|last| at < last) {
             return Err(wrong());
         }
@@ -213,7 +216,7 @@ fn merge_list(
     schemas: &Schemas,
     of: Option<&TypeRef>,
     name: &str,
-    old: Vec<Value>,
+    mut old: Vec<Value>,
     patch: Vec<Value>,
     deletes: bool,
     depth: usize,
@@ -222,8 +225,8 @@ fn merge_list(
         if patch.iter().any(|v| v.is_object() || v.is_array()) {
             return Err(primitive_list());
         }
-        let gone = Places::of(&patch, None);
-        return Ok(old.into_iter().filter(|item| gone.find(item).is_none()).collect());
+        without(&mut old, &patch, None);
+        return Ok(old);
     }
     let (key, merges) = strategy_of(schemas, of, name);
     if !merges {
@@ -239,48 +242,58 @@ fn merge_list(
         Shape::List(list) => Some(&list.items),
         _ => None,
     });
-    let (mut server, patch) = match directives(old, patch, key)? {
+    let (old, patch) = match directives(old, patch, key)? {
         Listed::Replace(items) => return items.into_iter().map(|item| plain(item, depth)).collect(),
         Listed::Merge { old, patch } => (old, patch),
     };
-    let before = server.clone();
-    let mut places = Places::of(&server, Some(key));
-    for item in &patch {
+    let numbers = Numbers::of([&old, &patch], Some(key));
+    let (before, told, [of_old, of_patch]) = (numbers.places(0), numbers.places(1), numbers.lists);
+    let mut places = before.clone();
+    let mut server: Vec<(Option<usize>, Value)> = of_old.into_iter().zip(old).collect();
+    for (number, item) in of_patch.into_iter().zip(patch) {
         let Value::Object(fields) = item else {
-            return Err(PatchError::Plain(format!("expected a map in the list of {name}, got {}", go(item))));
+            return Err(PatchError::Plain(format!("expected a map in the list of {name}, got {}", go(&item))));
         };
-        if !fields.contains_key(key) {
-            return Err(no_key(item, key));
-        }
-        match places.find(item) {
+        let Some(number) = number else { return Err(no_key(&Value::Object(fields), key)) };
+        match places[number] {
             Some(at) => {
-                if let Value::Object(existing) = server[at].take() {
-                    server[at] = Value::Object(merge_map(schemas, items_of, existing, fields.clone(), depth + 1)?);
+                if let Value::Object(existing) = server[at].1.take() {
+                    server[at].1 = Value::Object(merge_map(schemas, items_of, existing, fields, depth + 1)?);
                 }
             }
             None => {
-                places.note(item, server.len());
-                server.push(plain(item.clone(), depth)?);
+                places[number] = Some(server.len());
+                // A key that is null is left out like any other field.
+                let number = fields.get(key).filter(|value| !value.is_null()).map(|_| number);
+                server.push((number, plain(Value::Object(fields), depth)?));
             }
         }
     }
-    let given = Places::of(&patch, Some(key));
-    let (told, untold): (Vec<Value>, Vec<Value>) = server.into_iter().partition(|item| given.find(item).is_some());
-    Ok(in_order(told, untold, &patch, &before, Some(key)))
+    Ok(in_order(server, &told, &before))
 }
 
 fn merge_primitives(old: Vec<Value>, patch: Vec<Value>) -> Vec<Value> {
-    let mut merged = old.clone();
-    let mut known = Places::of(&old, None);
-    for item in &patch {
-        if known.find(item).is_none() {
-            known.note(item, merged.len());
-            merged.push(item.clone());
-        }
+    let numbers = Numbers::of([&old, &patch], None);
+    let (before, told, [of_old, of_patch]) = (numbers.places(0), numbers.places(1), numbers.lists);
+    let mut known: Vec<bool> = before.iter().map(Option::is_some).collect();
+    let mut merged: Vec<(Option<usize>, Value)> = of_old.into_iter().zip(old).collect();
+    let fresh = of_patch
+        .into_iter()
+        .zip(patch)
+        .filter(|(number, _)| number.is_some_and(|number| !std::mem::replace(&mut known[number], true)));
+    merged.extend(fresh);
+    in_order(merged, &told, &before)
+}
+
+/// Takes the items out of a list that are named in another.
+fn without(list: &mut Vec<Value>, gone: &[Value], key: Option<&str>) {
+    if gone.is_empty() {
+        return;
     }
-    let given = Places::of(&patch, None);
-    let (told, untold): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|item| given.find(item).is_some());
-    in_order(told, untold, &patch, &old, None)
+    let numbers = Numbers::of([gone, list], key);
+    let (gone, [_, of_list]) = (numbers.places(0), numbers.lists);
+    let mut of_list = of_list.into_iter();
+    list.retain(|_| place(&gone, of_list.next().flatten()).is_none());
 }
 
 enum Listed {
@@ -310,67 +323,13 @@ fn directives(mut old: Vec<Value>, patch: Vec<Value>, key: &str) -> Result<Liste
         }
     }
     if !gone.is_empty() {
-        let gone = Places::of(&gone, Some(key));
-        old.retain(|item| gone.find(item).is_none());
+        without(&mut old, &gone, Some(key));
     }
     Ok(if replace { Listed::Replace(rest) } else { Listed::Merge { old, patch: rest } })
 }
 
 fn no_key(item: &Value, key: &str) -> PatchError {
     PatchError::Plain(format!("map: {} does not contain declared merge key: {key}", go(item)))
-}
-
-/// Where items stand in a list, told by their key or by themselves. Looked up, not searched: lists may be long.
-struct Places<'a> {
-    key: Option<&'a str>,
-    at: HashMap<String, usize>,
-}
-
-impl<'a> Places<'a> {
-    fn of(list: &[Value], key: Option<&'a str>) -> Self {
-        let mut places = Places { key, at: HashMap::with_capacity(list.len()) };
-        list.iter().enumerate().for_each(|(i, item)| places.note(item, i));
-        places
-    }
-
-    fn mark(&self, item: &Value) -> Option<String> {
-        match self.key {
-            Some(key) => item.get(key).map(Value::to_string),
-            None => Some(item.to_string()),
-        }
-    }
-
-    fn note(&mut self, item: &Value, at: usize) {
-        if let Some(mark) = self.mark(item) {
-            self.at.entry(mark).or_insert(at);
-        }
-    }
-
-    fn find(&self, item: &Value) -> Option<usize> {
-        self.at.get(&self.mark(item)?).copied()
-    }
-}
-
-/// One list of the items that the patch told (in its order) and those that only the server knows (in theirs). An item of the
-/// server goes before one of the patch only where it stood before it on the server.
-fn in_order(mut told: Vec<Value>, mut untold: Vec<Value>, order: &[Value], server: &[Value], key: Option<&str>) -> Vec<Value> {
-    let (order, server) = (Places::of(order, key), Places::of(server, key));
-    told.sort_by_cached_key(|item| order.find(item));
-    untold.sort_by_cached_key(|item| server.find(item));
-    let mut out = Vec::with_capacity(told.len() + untold.len());
-    let mut told = told.into_iter().peekable();
-    for item in untold {
-        let at = server.find(&item);
-        while let Some(next) = told.peek() {
-            match (at, server.find(next)) {
-                (Some(at), Some(next)) if at < next => break,
-                _ => out.extend(told.next()),
-            }
-        }
-        out.push(item);
-    }
-    out.extend(told);
-    out
 }
 
 /// A value that the original does not have: without directives and nulls.

@@ -1,5 +1,5 @@
 //! Create and update rules of kinds that have few.
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use serde_json::{Map, Value, json};
 

@@ -1,5 +1,5 @@
 //! Create and update rules of pods.
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use serde_json::{Map, Value, json};
 

@@ -1,5 +1,5 @@
 //! The row of a pod: what its containers are doing, in one word.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! RBAC, certificate requests, leases.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use irori_api::{

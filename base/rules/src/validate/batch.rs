@@ -1,5 +1,5 @@
 //! Jobs and CronJobs.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::field::{ErrorList, FieldPath};
 use serde_json::Value;

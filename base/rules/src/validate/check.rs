@@ -1,5 +1,5 @@
 //! Checks that many kinds share. Paths are below `at`; absent values pass unless said otherwise.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::field::{ErrorList, FieldError, FieldPath, Wrong};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Storage classes, drivers and what they say of nodes and capacity.
 //!
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath},

@@ -1,5 +1,5 @@
 //! Containers of a pod.
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},

@@ -1,5 +1,5 @@
 //! Kinds of the core group that have few rules.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use irori_api::{

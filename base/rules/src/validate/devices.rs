@@ -1,7 +1,7 @@
 //! Claims of devices, their templates, and device classes.
 //!
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/ (resource.k8s.io/v1): limits stand in the fields' descriptions.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath},

@@ -1,7 +1,7 @@
 //! Admission webhooks, and what admission policies have in common with them.
 //!
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/validating-webhook-configuration-v1/.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath},

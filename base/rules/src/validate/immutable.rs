@@ -1,5 +1,5 @@
 //! What an update may not change.
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use irori_api::{
     field::{ErrorList, FieldPath},

@@ -1,5 +1,5 @@
 //! LimitRange and ResourceQuota.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},

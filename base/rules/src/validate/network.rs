@@ -1,5 +1,5 @@
 //! Ingress, NetworkPolicy, EndpointSlice and their like.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath},

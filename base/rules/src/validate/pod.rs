@@ -1,5 +1,5 @@
 //! Pods and pod templates.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},

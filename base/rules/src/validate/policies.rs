@@ -1,7 +1,7 @@
 //! Admission policies and their bindings.
 //!
 //! Source: https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath},

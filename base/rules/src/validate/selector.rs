@@ -1,5 +1,5 @@
 //! Label selectors, node selectors and taints' tolerations.
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use irori_api::{
     field::{ErrorList, FieldPath},

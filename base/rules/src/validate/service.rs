@@ -1,5 +1,5 @@
 //! Services.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath, Wrong},

@@ -1,5 +1,5 @@
 //! Volumes of a pod, and where containers mount them.
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use irori_api::{
     field::{ErrorList, FieldPath},

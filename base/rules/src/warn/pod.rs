@@ -1,5 +1,5 @@
 //! Warnings of pods, and of templates of pods.
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use irori_api::field::FieldPath;
 use serde_json::Value;

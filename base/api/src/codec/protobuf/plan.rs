@@ -1,5 +1,7 @@
 //! The tables, compiled for walking: types as indices, fields in the order of the wire, found by name (writing) and by number (reading).
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::{
     row::Gvk,

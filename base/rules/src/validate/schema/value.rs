@@ -3,7 +3,7 @@
 //! Source: https://json-schema.org/draft/2020-12/json-schema-validation as far as structural schemas have it; texts are those that a
 //! stock server tells of custom resources. Places are those within the value.
 //! Limits: 50,000 steps for all values of one definition, 100 compiled patterns; beyond them a value passes.
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use regex::Regex;
 use serde_json::Value;
