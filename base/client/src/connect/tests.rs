@@ -3,11 +3,18 @@ use irori_http::{Handler, Limits, Peer};
 use irori_runtime::{OnEnd, Shutdown, SignedDuration, Tasks};
 use irori_trust::{CaTree, Lifetime, Rotating, tls::ClientCertificates};
 
-/// Answers with who asked, how, and for what.
+const EVENTS: usize = 2_000;
+const EVENT: &str = "a small event\n";
+
+/// Answers with who asked, how, and for what; below `/base/events` with many small pieces.
 struct Mirror;
 
 impl Handler for Mirror {
     fn call(&self, request: irori_http::Request) -> BoxFuture<'static, irori_http::Response> {
+        if request.uri().path() == "/base/events" {
+            let pieces = futures::stream::iter((0..EVENTS).map(|_| Ok(EVENT.into())));
+            return Box::pin(async move { Response::new(irori_http::stream(pieces)) });
+        }
         let certificates = request.extensions().get::<Peer>().map_or(0, |peer| peer.certificates.len());
         let token = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
         let text = serde_json::json!({
@@ -39,7 +46,7 @@ async fn server(clock: Clock) -> Server {
 }
 
 impl Server {
-    async fn ask(&self, identity: Identity, ca_pem: &str, path: &str) -> Result<serde_json::Value, kube::Error> {
+    fn client(&self, identity: Identity, ca_pem: &str) -> kube::Client {
         let remote = Remote {
             url: format!("{}/base/", self.url),
             ca_pem: ca_pem.to_owned(),
@@ -47,7 +54,11 @@ impl Server {
             agent: "test",
             clock: self.clock.clone(),
         };
-        connect(&remote).unwrap().request(Request::get(path).body(Vec::new()).unwrap()).await
+        connect(&remote).unwrap()
+    }
+
+    async fn ask(&self, identity: Identity, ca_pem: &str, path: &str) -> Result<serde_json::Value, kube::Error> {
+        self.client(identity, ca_pem).request(Request::get(path).body(Vec::new()).unwrap()).await
     }
 }
 
@@ -73,6 +84,25 @@ async fn a_token_is_sent_as_bearer() {
     let seen = server.ask(Identity::Token("abc\n".into()), server.tree.root_pem(), "/").await.unwrap();
     assert_eq!(seen["token"], "Bearer abc");
     assert_eq!(seen["certificates"], 0);
+}
+
+/// Small pieces that wait to be read take more of what HTTP/2 allows than their bytes.
+#[tokio::test]
+async fn small_events_wait_until_somebody_reads_them() {
+    let server = server(now()).await;
+    let client = server.client(Identity::Token("abc".into()), server.tree.root_pem());
+    let answer = client.send(Request::get("/events").body(kube::client::Body::empty()).unwrap()).await.unwrap();
+    // Over the same connection, so all that was sent before has come.
+    for _ in 0..20 {
+        server_answers(&client).await;
+    }
+    let read = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(read.len(), EVENTS * EVENT.len());
+}
+
+async fn server_answers(client: &kube::Client) {
+    let seen: serde_json::Value = client.request(Request::get("/").body(Vec::new()).unwrap()).await.unwrap();
+    assert_eq!(seen["version"], "HTTP/2.0");
 }
 
 #[tokio::test]
