@@ -1,24 +1,34 @@
 //! YAML in and out, under the limits of JSON.
 //!
-//! Kubernetes reads YAML as JSON written otherwise: keys become text, one document counts. Aliases and anchors are bounded by the parser.
-use std::fmt;
+//! Kubernetes reads YAML as JSON written otherwise: a scalar is what YAML 1.1 says it is (`scalar`), keys become text, merge keys and
+//! aliases are followed. There is one document in a body; a stock server reads the first and forgets the others, here a second is
+//! refused. The scanner is a library's; the tree is made here, so that depth, cost and what aliases multiply are bounded as in JSON.
+mod scalar;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+
+use granit_parser::{Event, Parser, ScalarStyle, StrInput, Tag, options};
+use hashbrown::HashMap;
+use serde_json::{Map, Value, map::Entry};
 
 use super::{Budget, CodecError, DUPLICATES_MAX, Limits, Read, SCALAR_COST, TREE_COST};
 
 /// Reads the one document of a body.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Read, CodecError> {
-    let mut state = State { budget: Budget::new(limits), depth_max: limits.depth_max, duplicates: Vec::new() };
-    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins, with_snippet: false };
-    let value = serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |deserializer| {
-        Tree { state: &mut state, depth: 0 }.deserialize(deserializer)
-    });
-    match value {
-        Ok(value) => Ok(Read { value, duplicates: state.duplicates }),
-        Err(error) => Err(CodecError::Syntax(format!("error converting YAML to JSON: yaml: {error}"))),
-    }
+    let text = std::str::from_utf8(bytes).map_err(|source| wrong(format!("invalid UTF-8: {source}")))?;
+    let mut reader = Reader {
+        events: Parser::new_from_str_with_options(text, options! { emit_comments: false }),
+        budget: Budget::new(limits),
+        depth_max: limits.depth_max,
+        anchors: HashMap::new(),
+        duplicates: Vec::new(),
+    };
+    let value = reader.document()?;
+    Ok(Read { value, duplicates: reader.duplicates })
+}
+
+fn wrong(why: impl std::fmt::Display) -> CodecError {
+    CodecError::Syntax(format!("error converting YAML to JSON: yaml: {why}"))
 }
 
 /// Writes a tree as one document.
@@ -27,105 +37,161 @@ pub fn write(value: &Value) -> Result<Vec<u8>, CodecError> {
     Ok(text.into_bytes())
 }
 
-struct State {
+struct Reader<'i> {
+    events: Parser<'i, StrInput<'i>>,
     budget: Budget,
     depth_max: usize,
+    /// What aliases stand for, by the number of their anchor.
+    anchors: HashMap<usize, Value>,
     duplicates: Vec<String>,
 }
 
-struct Tree<'a> {
-    state: &'a mut State,
-    depth: usize,
-}
+impl<'i> Reader<'i> {
+    fn next(&mut self) -> Result<Event<'i>, CodecError> {
+        match self.events.next_event() {
+            Some(Ok((event, _))) => Ok(event),
+            Some(Err(source)) => Err(wrong(source)),
+            None => Ok(Event::StreamEnd),
+        }
+    }
 
-impl Tree<'_> {
-    fn scalar<E: serde::de::Error>(self, value: Value) -> Result<Value, E> {
-        self.state.budget.take(SCALAR_COST).map_err(E::custom)?;
+    fn document(&mut self) -> Result<Value, CodecError> {
+        let mut value = None;
+        loop {
+            match self.next()? {
+                Event::StreamEnd => return Ok(value.unwrap_or_default()),
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
+                _ if value.is_some() => return Err(wrong("a body holds one document")),
+                event => value = Some(self.node(event, 0)?),
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'i>, depth: usize) -> Result<Value, CodecError> {
+        let (anchor, value) = match event {
+            Event::Scalar(text, style, anchor, tag) => (anchor, self.scalar(text, style, tag.as_deref())?),
+            Event::SequenceStart(_, anchor, _) => (anchor, self.list(depth)?),
+            Event::MappingStart(_, anchor, _) => (anchor, self.map(depth)?),
+            Event::Alias(anchor) => return self.alias(anchor, depth),
+            other => return Err(wrong(format!("did not expect {other:?}"))),
+        };
+        if anchor != 0 {
+            self.pay(&value)?;
+            self.anchors.insert(anchor, value.clone());
+        }
         Ok(value)
     }
 
-    fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
-        if self.depth >= self.state.depth_max {
-            return Err(E::custom(CodecError::TooDeep(self.state.depth_max)));
+    fn scalar(&mut self, text: Cow<'i, str>, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, CodecError> {
+        self.budget.take(SCALAR_COST)?;
+        match (tag, style) {
+            (None, ScalarStyle::Plain) => scalar::plain(text),
+            (None, _) => Ok(text.into_owned().into()),
+            (Some(tag), _) => scalar::tagged(text, tag),
         }
-        self.state.budget.take(TREE_COST).map_err(E::custom)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
+        .map_err(wrong)
     }
 
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Value, E> {
-        self.scalar(Value::Bool(value))
+    fn enter(&mut self, depth: usize) -> Result<(), CodecError> {
+        if depth >= self.depth_max {
+            return Err(wrong(CodecError::TooDeep(self.depth_max)));
+        }
+        self.budget.take(TREE_COST)
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
-        self.scalar(value.into())
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
-        self.scalar(value.into())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        let number = Number::from_f64(value).ok_or_else(|| E::custom("a number that is not finite"))?;
-        self.scalar(Value::Number(number))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
-        self.scalar(value.into())
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
-        self.scalar(Value::Null)
-    }
-
-    fn visit_none<E: serde::de::Error>(self) -> Result<Value, E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
-        self.enter()?;
+    fn list(&mut self, depth: usize) -> Result<Value, CodecError> {
+        self.enter(depth)?;
         let mut out = Vec::new();
-        while let Some(item) = items.next_element_seed(Tree { state: self.state, depth: self.depth + 1 })? {
-            out.push(item);
+        loop {
+            match self.next()? {
+                Event::SequenceEnd => return Ok(Value::Array(out)),
+                event => out.push(self.node(event, depth + 1)?),
+            }
         }
-        Ok(Value::Array(out))
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Value, A::Error> {
-        self.enter()?;
-        let mut out = Map::new();
-        while let Some(key) = entries.next_key_seed(Tree { state: self.state, depth: self.depth + 1 })? {
-            let key = match key {
-                Value::String(text) => text,
-                Value::Bool(_) | Value::Number(_) => key.to_string(),
-                Value::Null => "null".into(),
-                _ => return Err(A::Error::custom("a key must be a scalar")),
+    fn map(&mut self, depth: usize) -> Result<Value, CodecError> {
+        self.enter(depth)?;
+        let (mut out, mut merged) = (Map::new(), Vec::new());
+        loop {
+            let event = match self.next()? {
+                Event::MappingEnd => break,
+                event => event,
             };
-            let value = entries.next_value_seed(Tree { state: self.state, depth: self.depth + 1 })?;
-            if out.contains_key(&key) && self.state.duplicates.len() < DUPLICATES_MAX && !self.state.duplicates.contains(&key) {
-                self.state.duplicates.push(key.clone());
+            let merge = is_merge(&event);
+            let key = self.node(event, depth + 1)?;
+            let event = self.next()?;
+            let value = self.node(event, depth + 1)?;
+            if merge {
+                merged.push(value);
+                continue;
             }
-            out.insert(key, value);
+            match out.entry(scalar::key(key).map_err(wrong)?) {
+                Entry::Vacant(entry) => drop(entry.insert(value)),
+                Entry::Occupied(mut entry) => {
+                    if self.duplicates.len() < DUPLICATES_MAX && !self.duplicates.contains(entry.key()) {
+                        self.duplicates.push(entry.key().clone());
+                    }
+                    entry.insert(value);
+                }
+            }
+        }
+        for value in merged {
+            merge(&mut out, value)?;
         }
         Ok(Value::Object(out))
+    }
+
+    fn alias(&mut self, anchor: usize, depth: usize) -> Result<Value, CodecError> {
+        // Not there before its own end.
+        let value = self.anchors.get(&anchor).ok_or_else(|| wrong("an anchor's value contains itself"))?.clone();
+        self.pay(&value)?;
+        if depth + levels(&value) > self.depth_max {
+            return Err(wrong(CodecError::TooDeep(self.depth_max)));
+        }
+        Ok(value)
+    }
+
+    /// A copy costs what reading it again would.
+    fn pay(&mut self, value: &Value) -> Result<(), CodecError> {
+        match value {
+            Value::Array(items) => {
+                self.budget.take(TREE_COST)?;
+                items.iter().try_for_each(|item| self.pay(item))
+            }
+            Value::Object(fields) => {
+                self.budget.take(TREE_COST)?;
+                fields.values().try_for_each(|value| self.pay(value))
+            }
+            _ => self.budget.take(SCALAR_COST),
+        }
+    }
+}
+
+fn levels(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(levels).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// A key that says: take in the fields of the value (yaml.org/type/merge).
+fn is_merge(key: &Event<'_>) -> bool {
+    matches!(key, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<")
+}
+
+/// Takes in fields that are not there; of several maps the earlier counts.
+fn merge(out: &mut Map<String, Value>, value: Value) -> Result<(), CodecError> {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                out.entry(name).or_insert(value);
+            }
+            Ok(())
+        }
+        Value::Array(items) if items.iter().all(Value::is_object) => items.into_iter().try_for_each(|item| merge(out, item)),
+        _ => Err(wrong("map merge requires map or sequence of maps as the value")),
     }
 }
 
@@ -151,6 +217,82 @@ mod tests {
         );
     }
 
+    /// yaml.org/type, as Go's reader of Kubernetes follows it.
+    #[test]
+    fn scalars_are_what_a_stock_server_reads() {
+        for (text, wanted) in [
+            ("0644", json!(420)),
+            ("-0644", json!(-420)),
+            ("0o17", json!(15)),
+            ("0x1F", json!(31)),
+            ("0b101", json!(5)),
+            ("-0b101", json!(-5)),
+            ("+7", json!(7)),
+            ("08", json!(8)),
+            ("1_000", json!(1000)),
+            ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
+            ("-9223372036854775808", json!(i64::MIN)),
+            ("1.0", json!(1)),
+            ("1e3", json!(1000)),
+            ("1.", json!(1)),
+            (".5", json!(0.5)),
+            ("-1.5e-1", json!(-0.15)),
+            ("1.2.3", json!("1.2.3")),
+            ("10.0.0.1", json!("10.0.0.1")),
+            ("1e", json!("1e")),
+            ("0x", json!("0x")),
+            ("12:30:45", json!("12:30:45")),
+            ("2001-01-01", json!("2001-01-01")),
+            ("2001-01-01T00:00:00Z", json!("2001-01-01T00:00:00Z")),
+            ("y", json!(true)),
+            ("Off", json!(false)),
+            ("yEs", json!("yEs")),
+            ("Null", Value::Null),
+            ("~", Value::Null),
+            ("", Value::Null),
+            ("nope", json!("nope")),
+            ("'yes'", json!("yes")),
+            ("\"1\"", json!("1")),
+            ("!!str 1", json!("1")),
+            ("!!int '5'", json!(5)),
+            ("!!float 5", json!(5)),
+            ("!!binary aGVsbG8=", json!("hello")),
+            ("!mine 5", json!("5")),
+        ] {
+            assert_eq!(parse(&format!("a: {text}")).map(|read| read["a"].clone()), Ok(wanted), "{text}");
+        }
+        for text in [".inf", "-.Inf", ".nan", "!!int abc", "!!bool 1", "!!binary '%'"] {
+            assert!(parse(&format!("a: {text}")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_are_followed() {
+        let text =
+            "base: &base {image: i, pull: Always}\none: {<<: *base, image: j}\ntwo: {name: own, <<: [{name: m, a: 1}, *base]}\n";
+        let wanted = json!({"base": {"image": "i", "pull": "Always"}, "one": {"image": "j", "pull": "Always"},
+            "two": {"name": "own", "a": 1, "image": "i", "pull": "Always"}});
+        assert_eq!(parse(text).unwrap(), wanted);
+        assert_eq!(parse("'<<': {a: 1}").unwrap(), json!({"<<": {"a": 1}}));
+        for text in ["<<: 1", "a: &a {b: *a}", "a: *b", "~: 1", "a: 1\n---\nb: 2\n"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse("---\na: 1\n...\n").unwrap(), json!({"a": 1}));
+        assert_eq!(parse("# nothing\n").unwrap(), Value::Null);
+    }
+
+    /// Each anchor within the next would be copied once for each level.
+    #[test]
+    fn copies_of_anchors_are_paid_for() {
+        let limits = Limits { depth_max: 100, cost_max: 1_000 };
+        let nested: String = (0..90).map(|level| format!("&a{level} [")).collect();
+        let text = format!("{nested}{}{}", "x, ".repeat(50), "]".repeat(90));
+        assert_eq!(read(text.as_bytes(), &limits).unwrap_err(), CodecError::TooMany);
+        let deep = format!("a: &a {}x{}\nb: {}*a{}\n", "[".repeat(60), "]".repeat(60), "[".repeat(60), "]".repeat(60));
+        let told = read(deep.as_bytes(), &Limits { depth_max: 100, ..Limits::default() }).unwrap_err();
+        assert!(told.to_string().contains("max depth of 100"), "{told}");
+    }
+
     #[test]
     fn hostile_documents_are_refused() {
         assert!(parse(&"[".repeat(10_000)).is_err());
@@ -171,40 +313,67 @@ mod tests {
         assert_eq!(read.duplicates, ["a"]);
     }
 
+    /// Texts that are something else without quotes.
+    const WORDS: [&str; 40] = [
+        "yes",
+        "no",
+        "y",
+        "n",
+        "Off",
+        "on",
+        "null",
+        "~",
+        "NULL",
+        "true",
+        "1",
+        "-1",
+        "+5",
+        "0x1f",
+        "0644",
+        "08",
+        "0o7",
+        "0b1",
+        "1e3",
+        "1.",
+        ".5",
+        "5.0",
+        "1_000",
+        ".inf",
+        ".nan",
+        "2001-01-01",
+        "12e03",
+        "<<",
+        "=",
+        "- a",
+        "a: b",
+        "#",
+        "",
+        " ",
+        "|",
+        "*a",
+        "&a",
+        "!a",
+        "a\n",
+        "%",
+    ];
+
     fn tree() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             "[ -~\\n\\té]{0,12}".prop_map(Value::from),
-            prop::sample::select(vec![
-                "yes",
-                "no",
-                "null",
-                "~",
-                "1",
-                "0x1f",
-                "1e3",
-                "true",
-                "- a",
-                "a: b",
-                "#",
-                "",
-                " ",
-                "|",
-                "2001-01-01",
-                "1_000",
-                ".inf",
-                "0o7",
-                "y"
-            ])
-            .prop_map(Value::from),
+            prop::sample::select(WORDS.to_vec()).prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::btree_map("[a-zA-Z0-9./ -]{0,8}", inner, 0..5)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map(
+                    prop_oneof!["[a-zA-Z0-9./ -]{0,8}", prop::sample::select(WORDS.to_vec()).prop_map(str::to_owned)],
+                    inner,
+                    0..5
+                )
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }
