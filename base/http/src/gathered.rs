@@ -3,8 +3,8 @@
 //! Why: an event to a hundred watchers of one h2 connection is a hundred frames, each handed over by a task of its own. Written one by
 //! one they are a hundred system calls, TLS records and TCP segments; and as congestion control counts segments, more than a round trip
 //! allows, so that the rest waits for an acknowledgement that the other side delays by 40 ms.
-//! How: what is written is kept until a flush, and a flush lets the tasks that are ready run for as long as they bring more, up to what
-//! fills a TLS record.
+//! How: what is written is kept until a flush, and while several requests are open a flush lets the tasks that are ready run for as
+//! long as they bring more, up to what fills a TLS record.
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -13,6 +13,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::listener::OpenRequests;
+
 /// Bytes kept for one connection; above, they are written without waiting for a flush.
 const KEPT_MAX: usize = 64 * 1024;
 /// A flush waits for no more than that: a TLS record is full (RFC 8446, 5.1).
@@ -20,6 +22,8 @@ const ENOUGH: usize = 16 * 1024;
 
 pub struct Gathered<S> {
     stream: S,
+    /// One request alone has nobody to wait for.
+    requests: OpenRequests,
     kept: Vec<u8>,
     /// Of what is kept, so many bytes are written.
     written: usize,
@@ -28,8 +32,8 @@ pub struct Gathered<S> {
 }
 
 impl<S> Gathered<S> {
-    pub fn new(stream: S) -> Self {
-        Self { stream, kept: Vec::new(), written: 0, before_others: 0 }
+    pub fn new(stream: S, requests: OpenRequests) -> Self {
+        Self { stream, requests, kept: Vec::new(), written: 0, before_others: 0 }
     }
 
     fn room(&self) -> usize {
@@ -79,7 +83,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let kept = self.kept.len();
-        if kept > std::mem::replace(&mut self.before_others, kept) && kept < ENOUGH && self.written == 0 {
+        let more = kept > std::mem::replace(&mut self.before_others, kept);
+        if more && kept < ENOUGH && self.written == 0 && self.requests.several() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -135,9 +140,15 @@ mod tests {
         }
     }
 
+    fn busy<S>(stream: S) -> (Gathered<S>, [crate::listener::Open; 2]) {
+        let requests = OpenRequests::default();
+        let open = [requests.one(), requests.one()];
+        (Gathered::new(stream, requests), open)
+    }
+
     #[tokio::test]
     async fn writes_before_a_flush_are_one() {
-        let mut gathered = Gathered::new(Writes::taking(usize::MAX));
+        let (mut gathered, _open) = busy(Writes::taking(usize::MAX));
         for _ in 0..100 {
             gathered.write_all(b"frame").await.expect("write");
         }
@@ -149,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flush_lets_others_run_first() {
-        let mut gathered = Gathered::new(Writes::taking(usize::MAX));
+        let (mut gathered, _open) = busy(Writes::taking(usize::MAX));
         let mut context = Context::from_waker(futures::task::noop_waker_ref());
         gathered.write_all(b"one").await.expect("write");
         assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_pending());
@@ -163,8 +174,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_request_alone_waits_for_nobody() {
+        let requests = OpenRequests::default();
+        let _open = requests.one();
+        let mut gathered = Gathered::new(Writes::taking(usize::MAX), requests);
+        let mut context = Context::from_waker(futures::task::noop_waker_ref());
+        gathered.write_all(b"answer").await.expect("write");
+        assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_ready());
+        assert_eq!(gathered.stream.sizes, [6]);
+    }
+
+    #[tokio::test]
     async fn a_flush_does_not_wait_when_there_is_enough() {
-        let mut gathered = Gathered::new(Writes::taking(usize::MAX));
+        let (mut gathered, _open) = busy(Writes::taking(usize::MAX));
         let mut context = Context::from_waker(futures::task::noop_waker_ref());
         gathered.write_all(&[0; ENOUGH]).await.expect("write");
         assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_ready());
@@ -174,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn more_than_is_kept_is_written_without_a_flush_and_nothing_is_lost_in_pieces() {
         let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| n as u8).collect();
-        let mut gathered = Gathered::new(Writes::taking(10_007));
+        let (mut gathered, _open) = busy(Writes::taking(10_007));
         gathered.write_all(&bytes).await.expect("write");
         assert!(gathered.stream.bytes.len() >= bytes.len() - KEPT_MAX);
         gathered.shutdown().await.expect("shutdown");
@@ -186,7 +208,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(64);
         far.write_all(b"hello").await.expect("write");
         let mut read = [0; 5];
-        Gathered::new(near).read_exact(&mut read).await.expect("read");
+        Gathered::new(near, OpenRequests::default()).read_exact(&mut read).await.expect("read");
         assert_eq!(&read, b"hello");
     }
 }

@@ -133,7 +133,7 @@ async fn connection(
     let _unsupported = stream.set_nodelay(true);
     let Some(tls) = tls else {
         let peer = Peer { address, certificates: Arc::default(), server_name: None };
-        return answer(TokioIo::new(stream), Version::Http1, peer, handler, limits, shutdown).await;
+        return answer(TokioIo::new(stream), Version::Http1, OpenRequests::default(), peer, handler, limits, shutdown).await;
     };
     let handshake = async {
         if !is_plain_http(&stream).await? {
@@ -148,9 +148,12 @@ async fn connection(
             let certificates = session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
             let peer =
                 Peer { address, certificates: Arc::new(certificates), server_name: session.server_name().map(str::to_owned) };
-            match session.alpn_protocol() {
-                Some(b"h2") => answer(TokioIo::new(Gathered::new(stream)), Version::H2, peer, handler, limits, shutdown).await,
-                _ => answer(TokioIo::new(stream), Version::Http1, peer, handler, limits, shutdown).await,
+            let open = OpenRequests::default();
+            if session.alpn_protocol() == Some(b"h2") {
+                let io = TokioIo::new(Gathered::new(stream, open.clone()));
+                answer(io, Version::H2, open, peer, handler, limits, shutdown).await;
+            } else {
+                answer(TokioIo::new(stream), Version::Http1, open, peer, handler, limits, shutdown).await;
             }
         }
         Ok(Err(source)) => debug!(%address, "TLS handshake: {source}"),
@@ -191,19 +194,28 @@ async fn idle(mut open: watch::Receiver<usize>, idle_max: Duration) {
     }
 }
 
-/// A request that is being answered, until the last byte.
-struct Open(Arc<watch::Sender<usize>>);
+/// How many requests of a connection are being answered.
+#[derive(Clone, Default)]
+pub struct OpenRequests(Arc<watch::Sender<usize>>);
 
-impl Open {
-    fn one(count: &Arc<watch::Sender<usize>>) -> Self {
-        count.send_modify(|open| *open += 1);
-        Self(count.clone())
+impl OpenRequests {
+    pub fn several(&self) -> bool {
+        *self.0.borrow() > 1
+    }
+
+    /// One more, until what is returned is dropped.
+    pub fn one(&self) -> Open {
+        self.0.send_modify(|open| *open += 1);
+        Open(self.clone())
     }
 }
 
+/// A request that is being answered, until the last byte.
+pub struct Open(OpenRequests);
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
+        self.0.0.send_modify(|open| *open -= 1);
     }
 }
 
@@ -230,18 +242,24 @@ impl http_body::Body for Answering {
     }
 }
 
-async fn answer<I>(io: I, version: Version, peer: Peer, handler: Arc<dyn Handler>, limits: Limits, shutdown: Shutdown)
-where
+async fn answer<I>(
+    io: I,
+    version: Version,
+    requests: OpenRequests,
+    peer: Peer,
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    shutdown: Shutdown,
+) where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let address = peer.address;
-    let count = Arc::new(watch::Sender::new(0));
-    let open = count.subscribe();
+    let open = requests.0.subscribe();
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let mut request = request.map(|body| body.map_err(|source| -> BoxError { source.into() }).boxed_unsync());
         request.extensions_mut().insert(peer.clone());
         let answer = handler.call(request);
-        let open = Open::one(&count);
+        let open = requests.one();
         async move {
             let answer = answer.await;
             Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, _open: open }.boxed_unsync()))
