@@ -41,8 +41,12 @@ pub const TO_TEST: [Need; 5] = [
 ];
 
 /// What the benches need besides.
-pub const TO_BENCH: [Need; 2] =
-    [Need { program: "wrk", package: "wrk", why: "load" }, Need { program: "bc", package: "bc", why: "sums of the load script" }];
+pub const TO_BENCH: [Need; 4] = [
+    Need { program: "wrk", package: "wrk", why: "load" },
+    Need { program: "bc", package: "bc", why: "sums of the load script" },
+    Need { program: "mkfs.ext4", package: "e2fsprogs", why: "an idle home's own disk" },
+    Need { program: "losetup", package: "mount", why: "an idle home's own disk" },
+];
 
 /// Says what is missing and installs it.
 pub fn ensure(needs: &[Need]) -> Result<()> {

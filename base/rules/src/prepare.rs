@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     canonical::canonical,
-    tree::{get, int, remove, set, set_if_absent, text},
+    tree::{get, int, remove, same_without, set, set_if_absent, text},
 };
 
 mod disabled;
@@ -178,13 +178,5 @@ fn keep_content(new: &mut Value, old: &Value) {
 }
 
 fn content_changed(new: &Value, old: &Value) -> bool {
-    let content = |v: &Value| -> Vec<(String, Value)> {
-        v.as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| !NO_CONTENT.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    content(new) != content(old)
+    !same_without(new, old, NO_CONTENT)
 }

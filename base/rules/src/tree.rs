@@ -31,6 +31,13 @@ pub fn map<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Map<String, Value>
     get(value, path).and_then(Value::as_object)
 }
 
+/// Whether two values are the same but for some fields.
+pub fn same_without(a: &Value, b: &Value, ignored: &[&str]) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
+    let counted = |(name, _): &(&String, &Value)| !ignored.contains(&name.as_str());
+    a.iter().filter(counted).eq(b.iter().filter(counted))
+}
+
 /// The value at a path, for change.
 pub fn get_mut<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Value> {
     path.iter().try_fold(value, |at, key| at.as_object_mut()?.get_mut(*key))

@@ -21,14 +21,14 @@ pub struct Around<'a> {
 }
 
 /// All containers of a pod; `volumes` are those that are valid themselves.
-pub fn containers(spec: &Value, volumes: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+pub fn containers(spec: &Value, volumes: &[&Value], at: &FieldPath, errors: &mut ErrorList) {
     let own_users = get(spec, &["hostUsers"]) == Some(&Value::Bool(false));
     let list = items(spec, &["containers"]);
     if list.is_empty() {
         errors.required(at.child("containers"), "");
     }
     let mut by_name = HashMap::with_capacity(volumes.len());
-    for volume in volumes {
+    for volume in volumes.iter().copied() {
         by_name.entry(text(volume, &["name"])).or_insert(volume);
     }
     let volumes = &by_name;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::check;
 use crate::{
     prepare::Part,
-    tree::{flag, get, int, items, items_mut, remove, same, set, text},
+    tree::{flag, get, int, items, remove, same, same_without, set, text},
 };
 
 pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
@@ -189,11 +189,9 @@ fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
         }
     }
     deadline(new, old, &at, errors);
-    let gates = |v: &Value| -> Vec<String> {
-        items(v, &["spec", "schedulingGates"]).iter().map(|g| text(g, &["name"]).to_owned()).collect()
-    };
-    let (is, was) = (gates(new), gates(old));
-    for added in is.iter().filter(|gate| !was.contains(gate)) {
+    let gates = |v| items(v, &["spec", "schedulingGates"]).iter().map(|gate: &Value| text(gate, &["name"]));
+    let was: HashSet<&str> = gates(old).collect();
+    for added in gates(new).filter(|gate| !was.contains(gate)) {
         errors
             .forbidden(at.child("schedulingGates"), format!("only deletion is allowed, but found new scheduling gate '{added}'"));
     }
@@ -201,34 +199,24 @@ fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
     if !errors.is_empty() {
         return;
     }
-    // What may change is taken from the old pod; what then still differs may not.
-    let mut munged = get(new, &["spec"]).cloned().unwrap_or(Value::Null);
-    let before = get(old, &["spec"]).cloned().unwrap_or(Value::Null);
-    for list in ["containers", "initContainers"] {
-        let images: Vec<Option<Value>> = items(&before, &[list]).iter().map(|c| get(c, &["image"]).cloned()).collect();
-        for (container, image) in items_mut(&mut munged, &[list]).iter_mut().zip(images) {
-            match image {
-                Some(image) => set(container, &["image"], image),
-                None => drop(remove(container, &["image"])),
-            }
-        }
-    }
-    let grace = int(&before, &["terminationGracePeriodSeconds"]).unwrap_or(0);
+    let (is, before) = (get(new, &["spec"]).unwrap_or(&Value::Null), get(old, &["spec"]).unwrap_or(&Value::Null));
+    const CONTAINERS: [&str; 2] = ["containers", "initContainers"];
     let mut mutable = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates"];
-    if grace < 0 && int(&munged, &["terminationGracePeriodSeconds"]) == Some(1) {
+    let grace = |spec: &Value| int(spec, &["terminationGracePeriodSeconds"]);
+    if grace(before).unwrap_or(0) < 0 && grace(is) == Some(1) {
         mutable.push("terminationGracePeriodSeconds");
     }
     if !was.is_empty() {
         // A gated pod has not been looked at yet: it may still become choosier.
         mutable.extend(["nodeSelector", "affinity"]);
     }
-    for field in mutable {
-        match get(&before, &[field]) {
-            Some(value) => set(&mut munged, &[field], value.clone()),
-            None => drop(remove(&mut munged, &[field])),
-        }
-    }
-    if munged != before {
+    mutable.extend(CONTAINERS);
+    // Of a container the image may change.
+    let same_containers = |list| {
+        let (is, before) = (items(is, &[list]), items(before, &[list]));
+        is.len() == before.len() && is.iter().zip(before).all(|(is, before)| same_without(is, before, &["image"]))
+    };
+    if !same_without(is, before, &mutable) || !CONTAINERS.into_iter().all(same_containers) {
         errors.forbidden(at, POD);
     }
 }

@@ -11,7 +11,7 @@ use super::{check, container, selector};
 use crate::tree::{get, int, items, map, text};
 
 /// Checks the volumes of a pod and gives those that containers may mount.
-pub fn volumes(list: &[Value], pod: &str, at: &FieldPath, errors: &mut ErrorList) -> Vec<Value> {
+pub fn volumes<'v>(list: &'v [Value], pod: &str, at: &FieldPath, errors: &mut ErrorList) -> Vec<&'v Value> {
     let mut good = Vec::new();
     let mut seen = HashSet::new();
     for (i, volume) in list.iter().enumerate() {
@@ -30,7 +30,7 @@ pub fn volumes(list: &[Value], pod: &str, at: &FieldPath, errors: &mut ErrorList
             errors.invalid_each(&at.child("name"), name, wrong);
         }
         if errors.len() == before {
-            good.push(volume.clone());
+            good.push(volume);
         }
     }
     good
@@ -70,8 +70,10 @@ fn sources(volume: &Value, pod: &str, at: &FieldPath, errors: &mut ErrorList) {
         "ephemeral",
         "image",
     ];
-    let given: Vec<&str> = ORDER.iter().copied().filter(|s| get(volume, &[s]).is_some()).collect();
-    for (i, kind) in given.iter().enumerate() {
+    let there = volume.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let mut given: Vec<usize> = there.filter_map(|(name, _)| ORDER.iter().position(|kind| kind == name)).collect();
+    given.sort_unstable();
+    for (i, kind) in given.into_iter().map(|at| ORDER[at]).enumerate() {
         let named = at;
         let at = at.child(kind);
         if i > 0 {
