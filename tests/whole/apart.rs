@@ -7,6 +7,8 @@ fn kubectl_drives_a_home_whose_parts_run_apart() {
     let _neighbour = crate::network::with_a_resolver(&home);
     home.start_apart();
     assert_eq!(home.https("home.arpa", "/").0, 200);
+    // Beside a server of its own it need not say so often that it lives.
+    assert_eq!(crate::kubectl::node_lease_seconds(&home), "40");
     crate::kubectl::drive(&home);
     crate::network::drive(&home);
     crate::execs::drive(&home);

@@ -33,8 +33,15 @@ spec:
 #[test]
 fn kubectl_drives_a_home() {
     let home = Home::up(Options::default());
+    // A node alone with its server hardly ever writes that it lives.
+    assert_eq!(node_lease_seconds(&home), "3600");
     drive(&home);
     home.expect_clean_log();
+}
+
+/// How long the lease of the home's one node lasts.
+pub fn node_lease_seconds(home: &Home) -> String {
+    home.kubectl(&["get", "leases", "-n", "kube-node-lease", "-o", "jsonpath={.items[*].spec.leaseDurationSeconds}"]).expect_ok()
 }
 
 /// Everything that Must show 1 names; also run with server, node and gateway apart.

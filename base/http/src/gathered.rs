@@ -4,7 +4,7 @@
 //! one they are a hundred system calls, TLS records and TCP segments; and as congestion control counts segments, more than a round trip
 //! allows, so that the rest waits for an acknowledgement that the other side delays by 40 ms.
 //! How: what is written is kept until a flush, and while several requests are open a flush lets the tasks that are ready run for as
-//! long as they bring more, up to what fills a TLS record.
+//! long as they bring more, up to what fills a TLS record, and for 8 turns at most.
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -19,6 +19,8 @@ use crate::listener::OpenRequests;
 const KEPT_MAX: usize = 64 * 1024;
 /// A flush waits for no more than that: a TLS record is full (RFC 8446, 5.1).
 const ENOUGH: usize = 16 * 1024;
+/// And for no more turns of others: each may be long.
+const TURNS_MAX: u8 = 8;
 
 pub struct Gathered<S> {
     stream: S,
@@ -27,13 +29,14 @@ pub struct Gathered<S> {
     kept: Vec<u8>,
     /// Of what is kept, so many bytes are written.
     written: usize,
-    /// How much was kept when a flush last let others run.
+    /// How much was kept when a flush last let others run, and how often it did.
     before_others: usize,
+    turns: u8,
 }
 
 impl<S> Gathered<S> {
     pub fn new(stream: S, requests: OpenRequests) -> Self {
-        Self { stream, requests, kept: Vec::new(), written: 0, before_others: 0 }
+        Self { stream, requests, kept: Vec::new(), written: 0, before_others: 0, turns: 0 }
     }
 
     fn room(&self) -> usize {
@@ -50,7 +53,7 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
                 written => self.written += written,
             }
         }
-        (self.kept, self.written, self.before_others) = (Vec::new(), 0, 0);
+        (self.kept, self.written, self.before_others, self.turns) = (Vec::new(), 0, 0, 0);
         Poll::Ready(Ok(()))
     }
 }
@@ -84,7 +87,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let kept = self.kept.len();
         let more = kept > std::mem::replace(&mut self.before_others, kept);
-        if more && kept < ENOUGH && self.written == 0 && self.requests.several() {
+        if more && kept < ENOUGH && self.turns < TURNS_MAX && self.written == 0 && self.requests.several() {
+            self.turns += 1;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -171,6 +175,19 @@ mod tests {
         // The next time again.
         gathered.write_all(b"three").await.expect("write");
         assert!(Pin::new(&mut gathered).poll_flush(&mut context).is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_trickle_is_not_waited_for_without_end() {
+        let (mut gathered, _open) = busy(Writes::taking(usize::MAX));
+        let mut context = Context::from_waker(futures::task::noop_waker_ref());
+        for turn in 0.. {
+            gathered.write_all(b"drop").await.expect("write");
+            if Pin::new(&mut gathered).poll_flush(&mut context).is_ready() {
+                assert_eq!(turn, TURNS_MAX);
+                break;
+            }
+        }
     }
 
     #[tokio::test]

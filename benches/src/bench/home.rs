@@ -268,7 +268,8 @@ impl<'a> Home<'a> {
             let _gone = control::signal(process.pid, Signal::SIGKILL);
         }
         let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-        let inside = |at: &&str| Path::new(at).starts_with(&self.folder);
+        // The folder itself may be a disk of the bench's.
+        let inside = |at: &&str| Path::new(at).starts_with(&self.folder) && Path::new(at) != self.folder;
         // The innermost first.
         for at in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)).filter(inside) {
             eprintln!("left mounted by irori down, unmounted now: {at}");

@@ -5,9 +5,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{
-    api::{CONFIG_MAPS, count, fill, make_namespace},
-    control,
-    curl::Api,
+    api::{CONFIG_MAPS, count, fill},
+    control, curl,
     ground::Ground,
     home::{Home, Size},
     proc::Usage,
@@ -20,6 +19,8 @@ const SIZE: Size = Size { whoami: 1, page: 1 };
 const FEW: u64 = 10_000;
 const MANY: u64 = 100_000;
 const CLIENTS: u32 = 16;
+const API: &str = "https://127.0.0.1:6443";
+const AUTHORIZED_MAX: Duration = Duration::from_secs(30);
 /// For what goes on after the last write: snapshots, what allocators give back.
 const SETTLE: Duration = Duration::from_secs(30);
 /// Of a slope, for each object: what is not JSON.
@@ -38,9 +39,13 @@ fn measure(ground: &Ground, record: &mut Record) -> Result<()> {
     home.wait_up()?;
     home.wait_replicas()?;
     let (api, pid) = (home.api()?, home.pid()?);
-    make_namespace(&api)?;
     let token = administrator(&api)?;
-    let target = Target { ground, url: "https://127.0.0.1:6443", token: &token, pid, namespace: Some(home.namespace()) };
+    let bearer = format!("Authorization: Bearer {token}");
+    control::until("the load may read its objects", AUTHORIZED_MAX, || {
+        let url = format!("{API}{CONFIG_MAPS}?limit=1");
+        Ok(curl::answers(Some(home.namespace()), &["-H", &bearer], &url)?.then_some(()))
+    })?;
+    let target = Target { ground, url: API, token: &token, pid, namespace: Some(home.namespace()) };
 
     let mut looks = Vec::new();
     for goal in [FEW, MANY] {
@@ -67,13 +72,16 @@ fn measure(ground: &Ground, record: &mut Record) -> Result<()> {
     home.down()
 }
 
-/// A token of a service account that may do all.
-fn administrator(api: &Api) -> Result<String> {
+/// The namespace of the load, and a token of a service account that may do all.
+fn administrator(api: &curl::Api) -> Result<String> {
+    api.create("/api/v1/namespaces", &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench"}}))?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "load"}});
+    api.create("/api/v1/namespaces/bench/serviceaccounts", &account)?;
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "bench"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"kind": "ServiceAccount", "namespace": "bench", "name": "default"}]});
+        "subjects": [{"kind": "ServiceAccount", "namespace": "bench", "name": "load"}]});
     api.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding)?;
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3_600}});
-    let answer: Value = api.create("/api/v1/namespaces/bench/serviceaccounts/default/token", &request)?;
+    let answer: Value = api.create("/api/v1/namespaces/bench/serviceaccounts/load/token", &request)?;
     Ok(answer["status"]["token"].as_str().context("no token in the answer")?.to_owned())
 }

@@ -31,7 +31,7 @@ impl OwnDisk {
         Ok(disk)
     }
 
-    /// All that waits in memory is written; bytes read and written since the disk was made.
+    /// Writes all that waits in memory. Bytes read and written so far: only differences say something, as devices are used again.
     pub fn settled(&self) -> Result<(u64, u64)> {
         said(Command::new("sync").arg("--file-system").arg(&self.at))?;
         proc::disk(self.device.trim_start_matches("/dev/")).with_context(|| format!("read what {} counts", self.device))

@@ -25,6 +25,9 @@ use self::plan::{Leave, Readiness};
 use crate::{Context, pods, until};
 
 const LEASES: &str = "kube-node-lease";
+/// A lease that lasts longer than that of a stock node says itself how long silence may last, up to an hour.
+const LEASE_USUAL_S: i32 = 40;
+const LEASE_LONGEST_S: i32 = 3_600;
 
 pub(crate) fn start(context: &Context, client: kube::Client, grace: Duration) {
     let nodes = context.informers.of::<Node>();
@@ -107,8 +110,9 @@ impl Reconciler for Nodes {
                 return Ok(Outcome::Gone);
             };
             let now = self.clock.now();
-            let silent_for = self.silent_for(&key.name, &node);
-            let silenced = plan::silenced(&node, silent_for, self.grace, now);
+            let lease = self.leases.get(&Key::new(LEASES, &key.name));
+            let (silent_for, grace) = (self.silent_for(&key.name, &node, lease.as_deref()), self.grace_of(lease.as_deref()));
+            let silenced = plan::silenced(&node, silent_for, grace, now);
             if !silenced.is_empty() {
                 apply::write_conditions(&self.client, &node, &silenced).await?;
                 let message = "Node is silent: its state is unknown".to_owned();
@@ -120,7 +124,7 @@ impl Reconciler for Nodes {
                 return Ok(Outcome::Done);
             }
             let leaving = self.see_to_pods(&key.name, &node, now).await?;
-            let silence = (silent_for < self.grace).then(|| self.grace - silent_for + Duration::from_millis(50));
+            let silence = (silent_for < grace).then(|| grace - silent_for + Duration::from_millis(50));
             Ok([silence, leaving].into_iter().flatten().min().map_or(Outcome::Done, Outcome::After))
         }
         .boxed()
@@ -132,9 +136,17 @@ impl Nodes {
         self.nodes.list().iter().any(|node| plan::readiness(node) == Readiness::Ready)
     }
 
+    fn grace_of(&self, lease: Option<&Lease>) -> Duration {
+        match lease.and_then(|lease| lease.spec.as_ref()?.lease_duration_seconds) {
+            Some(lasts) if lasts > LEASE_USUAL_S => {
+                self.grace.max(Duration::from_secs(lasts.min(LEASE_LONGEST_S).unsigned_abs().into()))
+            }
+            _ => self.grace,
+        }
+    }
+
     /// Notes a sign of life, and says how long ago the last one arrived.
-    fn silent_for(&self, name: &str, node: &Node) -> Duration {
-        let lease = self.leases.get(&Key::new(LEASES, name));
+    fn silent_for(&self, name: &str, node: &Node, lease: Option<&Lease>) -> Duration {
         let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0));
         let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let heartbeat = conditions.filter_map(|c| c.last_heartbeat_time.as_ref().map(|time| time.0)).max();

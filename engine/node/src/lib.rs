@@ -8,7 +8,7 @@
 //! runtime, files -> events -> … -> `status`, written only when it says something new.
 //! Invariant: nothing is done before the pods of this node and what the runtime has are both known. Invariant: a container that ran before
 //! a restart of irori goes on. Invariant: a field of a pod that is not done stops the pod and is named (`refusal`).
-//! Invariant: nothing polls; timers are the lease's, probes', back-offs', deadlines' and token renewals'.
+//! Invariant: nothing polls; timers are the lease's, that of the looks at the machine's pressure, probes', back-offs', deadlines' and token renewals'.
 //! Limits: `pods::site` (probes and pulls at once), `pods::worker` (messages waiting), `server` (connections, sessions, message size),
 //! `logs` (size of a log), `runtime::EXEC_OUTPUT_BYTES_MAX`.
 //! Failure modes: a runtime that is away is waited for and the node says NotReady; an API that is away changes nothing for what runs;
@@ -30,5 +30,5 @@ mod stream;
 mod volumes;
 
 pub use node::{Node, Parts, StartError};
-pub use settings::{Caller, ClientCheck, Settings, parse_resolv_conf};
+pub use settings::{Caller, ClientCheck, LeaseTerms, Settings, parse_resolv_conf};
 pub use volumes::unmount_below;

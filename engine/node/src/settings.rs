@@ -46,8 +46,23 @@ pub struct Settings {
     pub clients: ClientCheck,
     /// Version that the node says it is, e.g. `v1.36.2-irori`.
     pub version: String,
+    pub lease: LeaseTerms,
+}
+
+/// How the node says that it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTerms {
     /// How often the lease is renewed.
-    pub lease_every: Duration,
+    pub every: Duration,
+    /// How long it lasts without that.
+    pub lasts: Duration,
+}
+
+impl LeaseTerms {
+    /// As stock nodes do.
+    pub const USUAL: LeaseTerms = LeaseTerms { every: Duration::from_secs(10), lasts: Duration::from_secs(40) };
+    /// Of a node in the process of the only server: where it falls silent nobody is left to notice, and each renewal is a write to the disk.
+    pub const ALONE: LeaseTerms = LeaseTerms { every: Duration::from_secs(900), lasts: Duration::from_secs(3_600) };
 }
 
 impl std::fmt::Debug for Settings {
@@ -111,6 +126,6 @@ pub(crate) fn for_tests() -> Settings {
         tls: Arc::new(tls),
         clients: Arc::new(|_| None),
         version: "v1.36.2-test".to_owned(),
-        lease_every: Duration::from_secs(10),
+        lease: LeaseTerms::USUAL,
     }
 }

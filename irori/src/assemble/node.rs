@@ -12,7 +12,7 @@ use irori_client::{Identity as ClientIdentity, Informers, Key, Recorder, Remote,
 use irori_home::{BUILTIN_PROGRAM, Builtin, Home, builtin_image_name};
 use irori_network::{Cidr, Links, Network, dns};
 use irori_node::{
-    Caller,
+    Caller, LeaseTerms,
     containerd::{Machine, MachineSettings},
     images::Layout,
     parse_resolv_conf,
@@ -163,6 +163,7 @@ impl Node {
         credentials: &Credentials,
         name: &str,
         addresses: Vec<IpAddr>,
+        lease: LeaseTerms,
     ) -> Result<Self> {
         let Context { clock, tasks, data, .. } = context;
         let ranges = Ranges::of_home(&credentials.root_pem)?;
@@ -197,7 +198,7 @@ impl Node {
                 Some(Caller { name: verified.common_name, groups: verified.organizations })
             }),
             version: format!("v1.36.2-irori.{}", env!("CARGO_PKG_VERSION")),
-            lease_every: Duration::from_secs(10),
+            lease,
         };
         let node = irori_node::Node::start(irori_node::Parts {
             settings,
@@ -324,7 +325,8 @@ fn network_settings(
 pub async fn beside(context: &Context, home: &Home, server: &Server) -> Result<Node> {
     let (name, addresses) = (name()?, addresses());
     let credentials = Credentials::issue(&server.trust, &format!("https://{}", server.address), &name, &addresses)?;
-    Node::start(context, home, &credentials, &name, addresses).await
+    let lease = if server.among_others().is_some() { LeaseTerms::USUAL } else { LeaseTerms::ALONE };
+    Node::start(context, home, &credentials, &name, addresses, lease).await
 }
 
 /// Ends every pod of this home on this machine, and containerd. Returns how many there were.

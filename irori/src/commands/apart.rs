@@ -87,7 +87,7 @@ pub fn node(arguments: Apart, offset: SignedDuration) -> Done {
 async fn run_node(context: &Context, home: &Home, arguments: &Apart) -> Result<()> {
     let credentials = Credentials::load(&arguments.credentials)?;
     let name = node::name()?;
-    let running = node::Node::start(context, home, &credentials, &name, node::addresses()).await?;
+    let running = node::Node::start(context, home, &credentials, &name, node::addresses(), irori_node::LeaseTerms::USUAL).await?;
     let (pod_side, findings) = running.network(context, home).await?;
     findings.iter().for_each(|finding| eprintln!("     {finding}"));
     running.import_builtins().await?;

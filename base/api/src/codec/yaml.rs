@@ -13,12 +13,16 @@ use serde_json::{Map, Value, map::Entry};
 
 use super::{Budget, CodecError, DUPLICATES_MAX, Limits, Read, SCALAR_COST, TREE_COST};
 
+/// Bytes of texts and keys that anchors and aliases may copy in all: as much as a body has. Their number counts like that of others.
+pub const COPIED_BYTES_MAX: usize = 3 << 20;
+
 /// Reads the one document of a body.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Read, CodecError> {
     let text = std::str::from_utf8(bytes).map_err(|source| wrong(format!("invalid UTF-8: {source}")))?;
     let mut reader = Reader {
         events: Parser::new_from_str_with_options(text, options! { emit_comments: false }),
         budget: Budget::new(limits),
+        copies: COPIED_BYTES_MAX,
         depth_max: limits.depth_max,
         anchors: HashMap::new(),
         duplicates: Vec::new(),
@@ -40,6 +44,8 @@ pub fn write(value: &Value) -> Result<Vec<u8>, CodecError> {
 struct Reader<'i> {
     events: Parser<'i, StrInput<'i>>,
     budget: Budget,
+    /// Bytes that may still be copied.
+    copies: usize,
     depth_max: usize,
     /// What aliases stand for, by the number of their anchor.
     anchors: HashMap<usize, Value>,
@@ -61,8 +67,12 @@ impl<'i> Reader<'i> {
             match self.next()? {
                 Event::StreamEnd => return Ok(value.unwrap_or_default()),
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
-                _ if value.is_some() => return Err(wrong("a body holds one document")),
-                event => value = Some(self.node(event, 0)?),
+                event => match (self.node(event, 0)?, &value) {
+                    (first, None) => value = Some(first),
+                    // A separator at the end.
+                    (Value::Null, Some(_)) => {}
+                    _ => return Err(wrong("a body holds one document")),
+                },
             }
         }
     }
@@ -136,7 +146,8 @@ impl<'i> Reader<'i> {
                 }
             }
         }
-        for value in merged {
+        // Of several merge keys the last counts.
+        for value in merged.into_iter().rev() {
             merge(&mut out, value)?;
         }
         Ok(Value::Object(out))
@@ -144,15 +155,17 @@ impl<'i> Reader<'i> {
 
     fn alias(&mut self, anchor: usize, depth: usize) -> Result<Value, CodecError> {
         // Not there before its own end.
-        let value = self.anchors.get(&anchor).ok_or_else(|| wrong("an anchor's value contains itself"))?.clone();
+        let value = self.anchors.remove(&anchor).ok_or_else(|| wrong("an anchor's value contains itself"))?;
         self.pay(&value)?;
         if depth + levels(&value) > self.depth_max {
             return Err(wrong(CodecError::TooDeep(self.depth_max)));
         }
-        Ok(value)
+        let copy = value.clone();
+        self.anchors.insert(anchor, value);
+        Ok(copy)
     }
 
-    /// A copy costs what reading it again would.
+    /// Before a copy: its values and bytes count as if they stood in the body once more.
     fn pay(&mut self, value: &Value) -> Result<(), CodecError> {
         match value {
             Value::Array(items) => {
@@ -161,10 +174,23 @@ impl<'i> Reader<'i> {
             }
             Value::Object(fields) => {
                 self.budget.take(TREE_COST)?;
-                fields.values().try_for_each(|value| self.pay(value))
+                fields.iter().try_for_each(|(name, value)| {
+                    self.budget.take(SCALAR_COST)?;
+                    self.pay_bytes(name)?;
+                    self.pay(value)
+                })
+            }
+            Value::String(text) => {
+                self.budget.take(SCALAR_COST)?;
+                self.pay_bytes(text)
             }
             _ => self.budget.take(SCALAR_COST),
         }
+    }
+
+    fn pay_bytes(&mut self, text: &str) -> Result<(), CodecError> {
+        self.copies = self.copies.checked_sub(text.len()).ok_or(CodecError::TooMany)?;
+        Ok(())
     }
 }
 
@@ -240,6 +266,9 @@ mod tests {
             ("1.2.3", json!("1.2.3")),
             ("10.0.0.1", json!("10.0.0.1")),
             ("1e", json!("1e")),
+            ("12e4567", json!("12e4567")),
+            ("--.inf", json!("--.inf")),
+            ("+18446744073709551615", json!(18_446_744_073_709_551_616.0)),
             ("0x", json!("0x")),
             ("12:30:45", json!("12:30:45")),
             ("2001-01-01", json!("2001-01-01")),
@@ -261,7 +290,7 @@ mod tests {
         ] {
             assert_eq!(parse(&format!("a: {text}")).map(|read| read["a"].clone()), Ok(wanted), "{text}");
         }
-        for text in [".inf", "-.Inf", ".nan", "!!int abc", "!!bool 1", "!!binary '%'"] {
+        for text in [".inf", "-.Inf", ".nan", "!!int abc", "!!int 5.0", "!!bool 1", "!!binary '%'"] {
             assert!(parse(&format!("a: {text}")).is_err(), "{text}");
         }
     }
@@ -278,6 +307,8 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("---\na: 1\n...\n").unwrap(), json!({"a": 1}));
+        assert_eq!(parse("a: 1\n---\n").unwrap(), json!({"a": 1}));
+        assert_eq!(parse("{<<: {a: 1, b: 1}, <<: {a: 2}}").unwrap(), json!({"a": 2, "b": 1}));
         assert_eq!(parse("# nothing\n").unwrap(), Value::Null);
     }
 
@@ -288,6 +319,10 @@ mod tests {
         let nested: String = (0..90).map(|level| format!("&a{level} [")).collect();
         let text = format!("{nested}{}{}", "x, ".repeat(50), "]".repeat(90));
         assert_eq!(read(text.as_bytes(), &limits).unwrap_err(), CodecError::TooMany);
+        for long in [format!("a: &a {}", "x".repeat(100_000)), format!("a: &a {{{}: 1}}", "x".repeat(900))] {
+            let text = format!("{long}\nb: [{}]\n", "*a,".repeat(20_000));
+            assert_eq!(read(text.as_bytes(), &Limits::default()).unwrap_err(), CodecError::TooMany);
+        }
         let deep = format!("a: &a {}x{}\nb: {}*a{}\n", "[".repeat(60), "]".repeat(60), "[".repeat(60), "]".repeat(60));
         let told = read(deep.as_bytes(), &Limits { depth_max: 100, ..Limits::default() }).unwrap_err();
         assert!(told.to_string().contains("max depth of 100"), "{told}");

@@ -145,9 +145,11 @@ async fn a_node_that_drives_out_empties_itself_of_those_that_do_not_tolerate_it(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_node_is_unknown_until_it_is_heard_again() {
     let home = Home::with(|settings| settings.node_grace = Duration::from_millis(1500)).await;
-    for name in ["silent", "other"] {
+    for name in ["silent", "other", "patient"] {
         node(&home, name).await;
     }
+    let lease = json!({"metadata": {"name": "patient"}, "spec": {"holderIdentity": "patient", "leaseDurationSeconds": 3600}});
+    home.make::<Lease>("kube-node-lease", lease).await;
     home.make::<Pod>(
         "default",
         json!({"metadata": {"name": "p"}, "spec": {"nodeName": "silent", "containers": [{"name": "c", "image": "one"}]}}),
@@ -167,6 +169,7 @@ async fn a_silent_node_is_unknown_until_it_is_heard_again() {
         .await;
     assert_eq!(silence.message.as_deref(), Some("Kubelet stopped posting node status."));
     assert_eq!(ready("other").await.status, "True", "a renewed lease is a sign of life");
+    assert_eq!(ready("patient").await.status, "True", "a lease that lasts longer says so itself");
     home.until("taints, and a pod that serves nobody", async || {
         renew(&home, "other").await;
         let taints = nodes.get("silent").await.unwrap().spec?.taints?;

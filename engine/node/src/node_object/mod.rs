@@ -1,8 +1,7 @@
 //! The Node object and the lease: that this node is there, what it has, and that it lives.
 //!
-//! Flow: one timer (the lease's) -> renew, look at pressure and runtime -> status, written only when it says something new.
-//! Limits: the lease lasts 40 s and is renewed every `Settings::lease_every`; a failed write is tried again with the next renewal, the
-//! first ones after 200 ms and more.
+//! Flow: every 10 s a look at pressure and runtime -> status, written only when it says something new; the lease, when it is due.
+//! Limits: those of `LeaseTerms`; a failed write is tried again with the next look, the first ones after 200 ms and more.
 mod capacity;
 mod object;
 
@@ -32,13 +31,14 @@ use crate::{
 };
 use object::Facts;
 
-const LEASE_SECONDS: i32 = 40;
+/// Pressure and what else no event tells of is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 const RETRY: Backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(10) };
 /// A runtime that does not answer in this time is not ready.
 const RUNTIME_MAX: Duration = Duration::from_secs(5);
 
-/// A node that starts is looked at often, so that pods need not wait for the next renewal; one that stays unready is not.
+/// A node that starts is looked at often, so that pods need not wait for the next look; one that stays unready is not.
 #[derive(Default)]
 struct Unready {
     looks: u32,
@@ -47,7 +47,7 @@ struct Unready {
 
 impl Unready {
     const EVERY: Duration = Duration::from_millis(100);
-    /// Looks in a row; after them the lease's timer is enough.
+    /// Looks in a row; after them the usual ones are enough.
     const LOOKS_MAX: u32 = 100;
 
     fn seen(&mut self, ready: bool) {
@@ -103,23 +103,26 @@ impl Keeper {
         let mut events = self.runtime.events();
         let mut fails = 0;
         let mut renew_at = tokio::time::Instant::now();
+        let mut look_at = renew_at;
         let mut unready = Unready::default();
         loop {
-            let due = tokio::time::sleep_until(renew_at);
+            let due = tokio::time::sleep_until(renew_at.min(look_at));
             let look_again = unready.look_again();
             tokio::select! {
                 () = shutdown.wait() => return,
-                () = due => match self.renew().await {
-                    Ok(()) => {
-                        fails = 0;
-                        renew_at = tokio::time::Instant::now() + self.settings.lease_every;
+                () = due => {
+                    let now = tokio::time::Instant::now();
+                    look_at = now + LOOK_EVERY;
+                    if renew_at <= now {
+                        match self.renew().await {
+                            Ok(()) => (fails, renew_at) = (0, now + self.settings.lease.every),
+                            Err(source) => {
+                                tracing::warn!("renew lease: {source}");
+                                (renew_at, fails) = (now + RETRY.wait(fails).min(self.settings.lease.every), fails + 1);
+                            }
+                        }
                     }
-                    Err(source) => {
-                        tracing::warn!("renew lease: {source}");
-                        renew_at = tokio::time::Instant::now() + RETRY.wait(fails).min(self.settings.lease_every);
-                        fails += 1;
-                    }
-                },
+                }
                 Some(_) = changes.next() => {}
                 () = look_again => {}
                 event = events.next() => match event {
@@ -209,7 +212,7 @@ impl Keeper {
     async fn renew(&self) -> Result<(), kube::Error> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), LEASE_NAMESPACE);
         let patch = json!({ "spec": { "renewTime": MicroTime(self.clock.now()), "holderIdentity": self.settings.name,
-            "leaseDurationSeconds": LEASE_SECONDS } });
+            "leaseDurationSeconds": self.settings.lease.lasts.as_secs() } });
         match leases.patch(&self.settings.name, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(_) => Ok(()),
             Err(source) if source.is_not_found() => leases.create(&PostParams::default(), &self.lease()).await.map(|_| ()),
@@ -235,7 +238,7 @@ impl Keeper {
             },
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.settings.name.clone()),
-                lease_duration_seconds: Some(LEASE_SECONDS),
+                lease_duration_seconds: i32::try_from(self.settings.lease.lasts.as_secs()).ok(),
                 renew_time: Some(MicroTime(self.clock.now())),
                 ..LeaseSpec::default()
             }),

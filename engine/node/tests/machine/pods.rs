@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use irori_client::Informers;
-use irori_node::{Caller, Node, Parts, Settings, runtime::*};
+use irori_node::{Caller, LeaseTerms, Node, Parts, Settings, runtime::*};
 use irori_runtime::{Clock, Shutdown, SignedDuration, Tasks, Timestamp};
 use irori_trust::{CaTree, Lifetime, Rotating, SubjectName};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ async fn start_node(host: &Host, api: &Api, tasks: &Tasks) -> (CaTree, u16, Node
             Some(Caller { name: verified.common_name, groups: verified.organizations })
         }),
         version: "v1.36.2-irori".into(),
-        lease_every: Duration::from_secs(10),
+        lease: LeaseTerms::USUAL,
     };
     let informers = Informers::new(client.clone(), tasks.clone());
     let parts = Parts { settings, client, informers, runtime: host.machine.clone(), listener, clock, tasks: tasks.clone() };

@@ -1,6 +1,8 @@
 //! A watch of the store on etcd: from a watch of its own as long as it is behind the ring, then from its queue.
 use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     following::{AGAIN, Shared},
     stream::{Ended, Heard, Stream},
@@ -14,6 +16,8 @@ use crate::{
 const HANDED_MAX: usize = 1_024;
 /// How often a watch of the past is asked whether it has come to the present: etcd does not answer while it has not.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// How often in a row it is opened again; some seconds in all. A member that dies takes one or two.
+const FAILURES_MAX: u32 = 6;
 
 pub struct Cursor {
     shared: Arc<Shared>,
@@ -25,13 +29,23 @@ pub struct Cursor {
     queue: Option<Arc<Queue>>,
     /// A watch of etcd on what the ring does not have any more.
     past: Option<Stream>,
-    /// How often in a row that watch broke without telling anything.
+    /// How often in a row that watch broke without telling anything, and when it is opened again.
     failures: u32,
+    again_at: Option<Instant>,
 }
 
 impl Cursor {
     pub fn new(shared: Arc<Shared>, prefix: &str, after: Revision) -> Self {
-        Self { shared, prefix: prefix.to_owned(), seen: after, backlog: VecDeque::new(), queue: None, past: None, failures: 0 }
+        Self {
+            shared,
+            prefix: prefix.to_owned(),
+            seen: after,
+            backlog: VecDeque::new(),
+            queue: None,
+            past: None,
+            failures: 0,
+            again_at: None,
+        }
     }
 
     /// Takes its place among the watchers if the ring reaches back far enough; goes on in the past otherwise.
@@ -57,14 +71,16 @@ impl Cursor {
             }
             Err(Ended::Compacted) => return Err(WatchEnd::Compacted),
             Err(Ended::Closed) => return Err(WatchEnd::Closed),
-            // The member failed, not what is asked of it: another one answers.
+            // The watcher may go on from what it saw last.
+            Err(Ended::Broken(_)) if self.failures >= FAILURES_MAX => return Err(WatchEnd::Lagged),
+            // A member failed: another one answers.
             Err(Ended::Broken(reason)) => {
                 tracing::info!("a watch on etcd is opened again: {reason}");
+                self.again_at = Some(Instant::now() + AGAIN.wait(self.failures));
+                self.failures += 1;
                 if let Some(past) = self.past.take() {
                     self.shared.client.lose(past.line()).await;
                 }
-                self.failures += 1;
-                tokio::time::sleep(AGAIN.wait(self.failures)).await;
             }
         }
         Ok(())
@@ -73,6 +89,9 @@ impl Cursor {
     /// The next that etcd tells of what the ring does not have any more; `None` if it has to be asked again.
     async fn hear_of_the_past(&mut self) -> Result<Option<Heard>, Ended> {
         let Some(past) = &mut self.past else {
+            if let Some(at) = self.again_at {
+                tokio::time::sleep_until(at).await;
+            }
             self.past = Some(Stream::open(&self.shared.client, &self.shared.keys, &self.prefix, self.seen).await?);
             return Ok(None);
         };

@@ -30,7 +30,7 @@ pub fn tagged(text: Cow<'_, str>, tag: &Tag) -> Result<Value, String> {
     };
     let fits = match (&value, wanted) {
         (Some(Value::Bool(_)), "bool") | (Some(Value::Null), "null") | (Some(Value::Number(_)), "float") => true,
-        (Some(Value::Number(number)), "int") => !number.is_f64(),
+        (Some(Value::Number(_)), "int") => whole(&text.replace('_', "")).is_some(),
         _ => false,
     };
     match value {
@@ -71,8 +71,8 @@ fn word(text: &str) -> Option<Value> {
 }
 
 fn number(text: &str) -> Option<Result<Value, String>> {
-    let endless = ["inf", "Inf", "INF"].into_iter().any(|word| text.trim_start_matches(['+', '-']) == format!(".{word}"));
-    if endless || matches!(text, ".nan" | ".NaN" | ".NAN") {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
         return Some(Err(format!("`{text}` is no number of JSON")));
     }
     if is_date(text) {
@@ -86,16 +86,14 @@ fn number(text: &str) -> Option<Result<Value, String>> {
         }
         false => text,
     };
-    whole(digits).or_else(|| is_decimal(digits).then(|| digits.parse().ok().map(fraction)).flatten()).map(Ok)
+    let decimal = || digits.parse().ok().filter(|value: &f64| is_decimal(digits) && value.is_finite()).map(fraction);
+    whole(digits).or_else(decimal).map(Ok)
 }
 
 /// `0x`, `0o`, `0b` and a leading `0` name the base.
 fn whole(text: &str) -> Option<Value> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
+    let sign = Some(text.as_bytes()[0]).filter(|byte| matches!(byte, b'+' | b'-'));
+    let digits = if sign.is_some() { &text[1..] } else { text };
     let (base, digits) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
         [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
@@ -107,9 +105,10 @@ fn whole(text: &str) -> Option<Value> {
         return None;
     }
     let size = u64::from_str_radix(digits, base).ok()?;
-    match negative {
-        false => Some(size.into()),
-        true => 0_i64.checked_sub_unsigned(size).map(Value::from),
+    match sign {
+        None => Some(size.into()),
+        Some(b'-') => 0_i64.checked_sub_unsigned(size).map(Value::from),
+        Some(_) => i64::try_from(size).ok().map(Value::from),
     }
 }
 

@@ -71,11 +71,14 @@ async fn a_watch_outlives_each_member_in_turn_without_gap_or_duplicate() {
 async fn a_watch_of_the_past_outlives_the_member_that_tells_it() {
     /// etcd tells the past by a thousand revisions.
     const TOLD: usize = 1_000;
+    /// A thousand of them are more than a connection holds on its way.
+    const BYTES: usize = 4_000;
     let mut etcd = Etcd::three();
     let first = open(settings(&etcd)).await;
     let mut written = Vec::new();
     for batch in 0..(4 * TOLD / 100) {
-        let commits = (0..100).map(|n| first.commit(vec![create(&format!("k/{batch}/{n}"), "v")], Durability::Synced));
+        let commits =
+            (0..100).map(|n| first.commit(vec![create(&format!("k/{batch}/{n}"), vec![b'v'; BYTES])], Durability::Synced));
         for revision in long(futures::future::join_all(commits)).await {
             written.push(revision.expect("commit"));
         }
