@@ -173,17 +173,17 @@ fn try_apply(
         let before = Writer { manager: "before-first-apply", ..*writer };
         changed(kind, &mut entries, &kind.blank(), live, &before).map_err(ApplyError::Plain)?;
     }
-    let mut entry = Entry {
+    let mut who = Entry {
         manager: if writer.manager.is_empty() { "unknown".to_owned() } else { writer.manager.to_owned() },
         applied: true,
         api_version: kind.gvk.api_version(),
         subresource: writer.subresource.to_owned(),
         time: None,
-        set: config.typed.clone(),
+        set: Set::default(),
     };
-    let last = entries.iter().position(|known| known.same_manager(&entry)).map(|at| entries.swap_remove(at));
-    entry.time = last.as_ref().and_then(|last| last.time.clone());
-    entries.push(entry.clone());
+    let last = entries.iter().position(|known| known.same_manager(&who)).map(|at| entries.swap_remove(at));
+    who.time = last.as_ref().and_then(|last| last.time.clone());
+    entries.push(Entry { set: config.typed.clone(), ..who.clone() });
 
     let at = At::of(kind.of);
     let merged = merge(kind.typed(), at, Some(live), Some(config.value)).map_err(ApplyError::Plain)?.unwrap_or(Value::Null);
@@ -192,14 +192,14 @@ fn try_apply(
         None => merged,
     };
     // What changed matters to others only.
-    let alone = entries.iter().all(|known| known.same_manager(&entry));
+    let alone = entries.iter().all(|known| known.same_manager(&who));
     let diff = if alone { Diff::default() } else { kind.compare(live, &object).map_err(ApplyError::Plain)? };
-    let conflicts = take(kind, &mut entries, Some(&entry), (live, &object), &diff, force).map_err(ApplyError::Plain)?;
+    let conflicts = take(kind, &mut entries, Some(&who), (live, &object), &diff, force).map_err(ApplyError::Plain)?;
     if !force && !conflicts.is_empty() {
         return Ok(Tried::Conflicts(conflicts));
     }
     let unchanged = *live == object;
-    for known in entries.iter_mut().filter(|known| known.same_manager(&entry)) {
+    for known in entries.iter_mut().filter(|known| known.same_manager(&who)) {
         known.set.remove(&SERVER);
         if !unchanged {
             known.time = Some(writer.now.to_owned());

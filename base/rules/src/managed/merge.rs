@@ -139,6 +139,7 @@ pub(super) fn paths_of(typed: Typed<'_>, at: At<'_>, value: &Value) -> Result<Se
         (Place::Items(list), Value::Array(items)) => {
             let mut named: Vec<(Step, &Value)> = steps(typed, list, items)?.into_iter().zip(items).collect();
             named.sort_by(|a, b| a.0.cmp(&b.0));
+            set.below.reserve(named.len());
             for run in named.chunk_by(|a, b| a.0 == b.0) {
                 let mut child = match run {
                     [(_, item)] => paths_of(typed, At::of(&list.items), item)?,
@@ -149,6 +150,7 @@ pub(super) fn paths_of(typed: Typed<'_>, at: At<'_>, value: &Value) -> Result<Se
             }
         }
         (place @ (Place::Struct(_) | Place::Map(_) | Place::Free), Value::Object(fields)) => {
+            set.below.reserve_exact(fields.len());
             for (name, value) in fields {
                 let at = typed.field(place, name).ok_or_else(|| format!(".{name}: field not declared in schema"))?;
                 let mut child = paths_of(typed, at, value)?;

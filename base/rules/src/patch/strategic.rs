@@ -84,13 +84,13 @@ fn merge_map(
             original.remove(&name);
             continue;
         }
-        let Some(old) = original.remove(&name) else {
+        let Some(place) = original.get_mut(&name) else {
             if !deletes {
                 original.insert(name, plain(value, depth)?);
             }
             continue;
         };
-        let new = match (old, value) {
+        *place = match (place.take(), value) {
             (Value::Object(old), Value::Object(new)) => {
                 let replace = field_of(schemas, of, &name).is_some_and(|f| f.patch_strategy.iter().any(|s| s == "replace"));
                 if replace {
@@ -103,7 +103,6 @@ fn merge_map(
             (old, _) if deletes => old,
             (_, new) => plain(new, depth)?,
         };
-        original.insert(name, new);
     }
     Ok(original)
 }
