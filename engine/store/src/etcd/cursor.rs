@@ -16,8 +16,8 @@ use crate::{
 const HANDED_MAX: usize = 1_024;
 /// How often a watch of the past is asked whether it has come to the present: etcd does not answer while it has not.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// How often in a row it is opened again; some seconds in all. A member that dies takes one or two.
-const FAILURES_MAX: u32 = 6;
+/// How often in a row it is opened again: half a minute in all. Members that elect a new leader take a second or two, more when busy.
+const FAILURES_MAX: u32 = 20;
 
 pub struct Cursor {
     shared: Arc<Shared>,
