@@ -23,6 +23,15 @@ impl Default for Limits {
     }
 }
 
+/// How many lists and objects lie within each other at the deepest place.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// Counts down what a tree may still cost.
 pub(crate) struct Budget(usize);
 

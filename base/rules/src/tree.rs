@@ -86,12 +86,3 @@ pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     }
     present(a) == present(b)
 }
-
-/// How many lists and objects lie within each other at the deepest place.
-pub fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
-}

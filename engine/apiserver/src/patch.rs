@@ -1,9 +1,10 @@
 //! patch: what the client wants changed, applied to what is there.
 use irori_api::{
+    codec::depth,
     row::Row,
     status::{Cause, Details, Status},
 };
-use irori_rules::{PatchError, PatchKind, managed::ApplyError, tree};
+use irori_rules::{PatchError, PatchKind, managed::ApplyError};
 use serde_json::Value;
 
 use crate::{
@@ -95,7 +96,7 @@ async fn read_apply(server: &Server, call: &mut Call) -> Answered<Patch> {
 /// Changes the current object in the version of the request, and decodes the outcome.
 pub fn change(server: &Server, call: &mut Call, row: &Row, current: &Value, patch: &Change) -> Answered<Value> {
     let patched = irori_rules::apply_patch(&server.tables, row, current, patch.kind, &patch.value).map_err(refusal)?;
-    if tree::depth(&patched) > limits::NESTING_MAX {
+    if depth(&patched) > limits::NESTING_MAX {
         return Err(Refusal::bad_request(format!("the object would be nested deeper than the limit of {}", limits::NESTING_MAX)));
     }
     decode::finish(server, call, &row.gvk, &row.of, patched, patch.duplicates.clone())

@@ -157,7 +157,7 @@ impl<'i> Reader<'i> {
         // Not there before its own end.
         let value = self.anchors.remove(&anchor).ok_or_else(|| wrong("an anchor's value contains itself"))?;
         self.pay(&value)?;
-        if depth + levels(&value) > self.depth_max {
+        if depth + super::depth(&value) > self.depth_max {
             return Err(wrong(CodecError::TooDeep(self.depth_max)));
         }
         let copy = value.clone();
@@ -191,14 +191,6 @@ impl<'i> Reader<'i> {
     fn pay_bytes(&mut self, text: &str) -> Result<(), CodecError> {
         self.copies = self.copies.checked_sub(text.len()).ok_or(CodecError::TooMany)?;
         Ok(())
-    }
-}
-
-fn levels(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
-        Value::Object(fields) => 1 + fields.values().map(levels).max().unwrap_or(0),
-        _ => 0,
     }
 }
 

@@ -92,7 +92,7 @@ fn number(text: &str) -> Option<Result<Value, String>> {
 
 /// `0x`, `0o`, `0b` and a leading `0` name the base.
 fn whole(text: &str) -> Option<Value> {
-    let sign = Some(text.as_bytes()[0]).filter(|byte| matches!(byte, b'+' | b'-'));
+    let sign = text.bytes().next().filter(|byte| matches!(byte, b'+' | b'-'));
     let digits = if sign.is_some() { &text[1..] } else { text };
     let (base, digits) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
