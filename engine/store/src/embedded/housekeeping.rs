@@ -88,4 +88,6 @@ fn snapshot(shared: &Shared, store: u64, state: &State, keep: Keep) {
         Err(source) => error!("write a snapshot of the store: {source}"),
     }
     shared.snapshotting.store(false, Ordering::Release);
+    // Perhaps the log has grown long meanwhile, and no commit follows.
+    shared.intake.nudge();
 }

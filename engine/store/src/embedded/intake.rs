@@ -78,6 +78,8 @@ struct Inner {
     before: usize,
     /// The writer is woken when so many commits wait.
     wanted: usize,
+    /// The writer is to look round although nobody commits.
+    nudged: bool,
     mode: Mode,
 }
 
@@ -94,6 +96,8 @@ pub enum Work {
     Write(Batch),
     /// The deadline for lazy commits has come.
     Flush,
+    /// Nothing but what the writer does after each work.
+    Look,
     Close,
 }
 
@@ -110,6 +114,7 @@ impl Intake {
             synced: false,
             before: 0,
             wanted: 1,
+            nudged: false,
             mode: Mode::Open,
         };
         Self { inner: Mutex::new(inner), work: Condvar::new() }
@@ -161,6 +166,9 @@ impl Intake {
             if matches!(inner.mode, Mode::Closing) {
                 return Work::Close;
             }
+            if std::mem::take(&mut inner.nudged) {
+                return Work::Look;
+            }
             inner = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return Work::Flush,
                 Some(left) => self.work.wait_timeout(inner, left).expect("no holder of this lock panics").0,
@@ -186,6 +194,12 @@ impl Intake {
         let mut inner = self.inner();
         inner.mode = Mode::Stopped(reason.to_owned());
         inner.cut(Vec::new()).waiters
+    }
+
+    /// Asks the writer to look round: what held something up is over.
+    pub fn nudge(&self) {
+        self.inner().nudged = true;
+        self.work.notify_one();
     }
 
     /// Asks the writer to end.

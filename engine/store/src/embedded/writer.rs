@@ -49,6 +49,7 @@ impl Writer {
             match self.shared.intake.next(self.deadline, std::mem::take(&mut recycled)) {
                 Work::Write(batch) => recycled = self.write(batch)?,
                 Work::Flush => self.flush_lazy()?,
+                Work::Look => {}
                 Work::Close => return self.close(),
             }
             self.start_snapshot()?;

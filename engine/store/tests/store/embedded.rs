@@ -132,6 +132,36 @@ async fn old_segments_and_snapshots_are_removed_and_what_they_held_is_compacted(
     assert_eq!(value(&*store, "k/a").await, Some(format!("{:0100}", 1_999)));
 }
 
+/// The log of a burst is put together even if it ended before the first snapshot was made, and no commit follows.
+#[test]
+fn a_log_that_grew_long_during_a_snapshot_is_put_together_without_another_commit() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let (go, held) = std::sync::mpsc::channel::<()>();
+        // Snapshots wait behind this for the only thread.
+        let holder = tokio::task::spawn_blocking(move || held.recv());
+        let disk = SimDisk::new();
+        let store = open_with(Settings {
+            segment_bytes: 1_000,
+            snapshot_bytes_min: 4_000,
+            history: Duration::ZERO,
+            ring_events_max: 0,
+            ..settings(&disk)
+        });
+        let store = store.expect("the store opens");
+        let mut at = put(&*store, create("k/a", "0")).await;
+        for n in 0..200 {
+            at = put(&*store, update("k/a", at, format!("{n:0100}"))).await;
+        }
+        let (stats, used) = (store.stats(), disk.used_bytes());
+        assert!(stats.snapshots == 0 && stats.segments > 12 && used > 30_000, "{stats:?}, {used} bytes");
+        go.send(()).expect("the holder waits");
+        holder.await.expect("the holder").expect("was let go");
+        until(|| store.stats().snapshots == 1 && store.stats().segments < 3 && disk.used_bytes() < 10_000).await;
+        assert_eq!(store.stats().oldest, at);
+    });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn history_that_grows_too_large_is_given_up_early() {
     let disk = SimDisk::new();
