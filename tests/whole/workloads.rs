@@ -37,11 +37,14 @@ fn rolled_out(home: &Home, name: &str) {
 
 /// Requests through the gateway, one after the other without a pause, while every pod is replaced twice.
 fn a_rollout_fails_no_request(home: &Home) {
-    let ask = "for i in $(seq 1 100000); do [ -e stop ] && exit; curl -sS -m 20 -o /dev/null -w '%{http_code}\\n' --cacert data/trust/root.crt \
+    let ask = "for i in $(seq 1 100000); do [ -e codes -a ! -e stop ] || exit; curl -sS -m 20 -o /dev/null -w '%{http_code}\\n' --cacert data/trust/root.crt \
                --resolve whoami.home.arpa:8443:127.0.0.1 https://whoami.home.arpa:8443/ 2>&1; done > codes";
     let mut asking = home.machine.command("sh").args(["-c", ask]).current_dir(home.folder()).spawn().unwrap();
     for _ in 0..2 {
-        home.kubectl(&["rollout", "restart", "deployment/whoami", "-n", "apps"]).expect_ok();
+        eventually("another restart, which kubectl refuses within a second", SOON, || {
+            let said = home.kubectl(&["rollout", "restart", "deployment/whoami", "-n", "apps"]);
+            if said.ok() { Ok(()) } else { Err(said.err) }
+        });
         home.kubectl(&["rollout", "status", "deployment/whoami", "-n", "apps", "--timeout=50s"]).expect_ok();
     }
     let answers = || std::fs::read_to_string(home.folder().join("codes")).unwrap();

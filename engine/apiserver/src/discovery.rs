@@ -1,6 +1,8 @@
 //! What the server offers: /api, /apis and below, and OpenAPI. The documents are made from the rows when asked for.
+use std::sync::Arc;
+
 use http::{HeaderValue, header};
-use irori_api::{discovery, openapi};
+use irori_api::{discovery, openapi, row::Tables};
 use irori_http::Response;
 use serde_json::Value;
 
@@ -17,7 +19,7 @@ const V2_JSON: &str = "application/json";
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-pub fn answer(server: &Server, call: &Call, path: &str) -> Answered<Response> {
+pub async fn answer(server: &Arc<Server>, call: &Call, path: &str) -> Answered<Response> {
     let tables = &server.tables;
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
@@ -29,12 +31,18 @@ pub fn answer(server: &Server, call: &Call, path: &str) -> Answered<Response> {
         ["apis", group] => document(server, call, discovery::group(tables, group)),
         ["apis", group, version] => document(server, call, discovery::resources(tables, group, version)),
         ["openapi", "v3"] => {
-            let index = server.openapi_index.get_or_init(|| openapi::index(tables).to_string());
-            Ok(respond::bytes(call, 200, "application/json", index.clone()))
+            let index = match server.openapi_index.get() {
+                Some(known) => known.clone(),
+                None => {
+                    let made = made(server, |tables| openapi::index(tables).to_string()).await?;
+                    server.openapi_index.get_or_init(|| made).clone()
+                }
+            };
+            Ok(respond::bytes(call, 200, "application/json", index))
         }
-        ["openapi", "v3", "api", version] => openapi_document(call, openapi::document(tables, "", version)),
-        ["openapi", "v3", "apis", group, version] => openapi_document(call, openapi::document(tables, group, version)),
-        ["openapi", "v2"] => openapi_v2(server, call),
+        ["openapi", "v3", "api", version] => openapi_v3(server, call, "", version).await,
+        ["openapi", "v3", "apis", group, version] => openapi_v3(server, call, group, version).await,
+        ["openapi", "v2"] => openapi_v2(server, call).await,
         _ => Ok(nothing_here(call)),
     }
 }
@@ -84,7 +92,7 @@ fn aggregated(call: &Call, document: &Value) -> Response {
 }
 
 /// The one document of v2, in the form that Accept names first. Who has the newest is answered without making it.
-fn openapi_v2(server: &Server, call: &Call) -> Answered<Response> {
+async fn openapi_v2(server: &Arc<Server>, call: &Call) -> Answered<Response> {
     let form = clauses(call).find_map(|clause| match clause.split(';').next().unwrap_or("").trim() {
         "" | "*/*" | "application/*" | "application/json" => Some((&server.openapi_v2.json, V2_JSON)),
         "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
@@ -97,20 +105,32 @@ fn openapi_v2(server: &Server, call: &Call) -> Answered<Response> {
     {
         return Ok(tagged(respond::plain(304, content_type, irori_http::empty()), etag));
     }
-    let document = openapi::v2_document(&server.tables);
-    let body = if content_type == V2_JSON { document.to_string().into_bytes() } else { openapi::v2_protobuf(&document) };
+    let body = made(server, move |tables| {
+        let document = openapi::v2_document(tables);
+        if content_type == V2_JSON { document.to_string().into_bytes() } else { openapi::v2_protobuf(&document) }
+    });
+    let body = body.await?;
     let etag = known.get_or_init(|| format!("\"{}\"", discovery::etag(&body)));
     Ok(tagged(respond::bytes(call, 200, content_type, body), etag))
 }
 
-fn openapi_document(call: &Call, document: Option<Value>) -> Answered<Response> {
-    let Some(document) = document else { return Ok(nothing_here(call)) };
+/// Documents of OpenAPI take up to tenths of a second and tens of megabytes: one at a time, where it holds nobody else up.
+async fn made<T: Send + 'static>(server: &Arc<Server>, make: impl FnOnce(&Tables) -> T + Send + 'static) -> Answered<T> {
+    let _one_at_a_time = server.documents.lock().await;
+    let tables = server.tables.clone();
+    tokio::task::spawn_blocking(move || make(&tables)).await.map_err(|_| Refusal::internal("making an OpenAPI document failed"))
+}
+
+async fn openapi_v3(server: &Arc<Server>, call: &Call, group: &str, version: &str) -> Answered<Response> {
+    let (group, version) = (group.to_owned(), version.to_owned());
+    let document = made(server, move |tables| openapi::document(tables, &group, &version).map(|document| document.to_string()));
+    let Some(document) = document.await? else { return Ok(nothing_here(call)) };
     // Its protobuf form is gnostic's; whoever insists on that is told so.
     let json = clauses(call).any(|c| matches!(c.split(';').next(), Some("application/json" | "*/*" | "application/*" | "")));
     if !json {
         return Err(Refusal::not_acceptable(&["application/json"]));
     }
-    Ok(with_etag(call, "application/json", document.to_string()))
+    Ok(with_etag(call, "application/json", document))
 }
 
 /// The document, or 304 for who has it already.

@@ -54,6 +54,7 @@ mod server;
 pub mod stored;
 mod sub;
 mod to_node;
+mod tunnel;
 pub mod upkeep;
 mod watch;
 

@@ -46,6 +46,8 @@ pub const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
 pub const GZIP_BYTES_MIN: usize = 128 * 1024;
 /// Encoded events held to be shared between watchers; the oldest go first.
 pub const SHARED_EVENTS_MAX: usize = 4_096;
+/// How long a client of exec that was told everything may take to hang up.
+pub const HANG_UP_WAIT: Duration = Duration::from_secs(120);
 /// From the dial of a node to the headers of its answer.
 pub const NODE_ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// Shortest life of a requested service-account token, in seconds.

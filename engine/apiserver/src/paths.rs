@@ -36,7 +36,7 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call) -> Answered<Response>
         "" => Ok(json_answer(call, &json!({"paths": roots(server)}))),
         _ => match path.strip_prefix("/healthz/").or(path.strip_prefix("/livez/")).or(path.strip_prefix("/readyz/")) {
             Some(check) => one_check(server, call, check).await,
-            None => discovery::answer(server, call, path),
+            None => discovery::answer(server, call, path).await,
         },
     }
 }

@@ -126,6 +126,8 @@ pub struct Server {
     /// The index of OpenAPI names the hash of every document: made once.
     pub(crate) openapi_index: OnceLock<String>,
     pub(crate) openapi_v2: OpenApiV2,
+    /// Held by whoever makes a document of OpenAPI.
+    pub(crate) documents: tokio::sync::Mutex<()>,
     pub(crate) column_texts: OnceLock<ColumnTexts>,
     /// Answered requests, for /metrics.
     pub(crate) answered: AtomicU64,
@@ -177,6 +179,7 @@ impl ApiServer {
             ready: AtomicBool::new(true),
             openapi_index: OnceLock::new(),
             openapi_v2: OpenApiV2::default(),
+            documents: tokio::sync::Mutex::default(),
             column_texts: OnceLock::new(),
             answered: AtomicU64::new(0),
         };

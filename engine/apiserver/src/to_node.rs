@@ -25,6 +25,7 @@ use crate::{
     refusal::{Answered, Refusal},
     respond,
     server::Server,
+    tunnel,
 };
 
 /// How the server shows itself to nodes: a certificate that is made anew before it expires.
@@ -134,10 +135,7 @@ pub async fn exec(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     server.tasks.spawn("exec-tunnel", OnEnd::Contained, async move {
         let tunnel = async {
             let (client, node) = tokio::try_join!(client, hyper::upgrade::on(answer))?;
-            let copied = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(node)).await;
-            if let Err(source) = copied {
-                tracing::debug!("exec tunnel: {source}");
-            }
+            tunnel::carry(TokioIo::new(client), TokioIo::new(node), limits::HANG_UP_WAIT).await;
             Ok::<(), hyper::Error>(())
         };
         let done = shutdown.guard(tunnel).await.unwrap_or(Ok(()));

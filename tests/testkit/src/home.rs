@@ -281,28 +281,46 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         // What follows may well end things in ways that are told as errors.
-        let bad = crate::bad_lines(&self.said(), self.options.expected_errors);
+        let mut bad = crate::bad_lines(&self.said(), self.options.expected_errors);
         if std::thread::panicking() {
             eprintln!("--- what irori said\n{}", self.said());
         }
-        if !self.apart.is_empty() {
-            for mut part in self.apart.drain(..) {
-                let _gone = part.kill();
-                let _gone = part.wait();
+        let engine = self.engine_data();
+        for mut part in self.apart.drain(..) {
+            let _gone = part.kill();
+            let _gone = part.wait();
+        }
+        // Pods live on without irori: only this ends them.
+        if engine.join("instance").exists() {
+            let down = self.machine.run(binary(), &["down", "--grace", "1", "--data-dir", &engine.display().to_string()]);
+            if !down.ok() {
+                bad.push(format!("`irori down` failed: {down:?}"));
             }
-            let node = self.folder.path().join("node").display().to_string();
-            let _best_effort = self.machine.run(binary(), &["down", "--grace", "1", "--data-dir", &node]);
-        } else if self.data().join("instance").exists() {
-            if self.process.is_none() {
-                // Pods live on without irori: only a running one can end them.
-                self.start();
-            }
-            let _best_effort = self.irori(&["down", "--grace", "1"]);
         }
         if let Some(mut process) = self.process.take() {
             let _gone = process.kill();
             let _gone = process.wait();
         }
+        let left = left_behind(self.folder.path());
+        if !left.is_empty() {
+            bad.push(format!("left behind by a home that is down:\n{}", left.join("\n")));
+        }
+        if std::thread::panicking() {
+            bad.iter().for_each(|line| eprintln!("{line}"));
+        }
         crate::fail_over(&bad);
     }
+}
+
+/// Processes and mounts that have to do with a folder.
+fn left_behind(folder: &Path) -> Vec<String> {
+    let folder = folder.to_str().expect("UTF-8");
+    let processes = fs::read_dir("/proc").expect("list the processes").flatten().filter_map(|entry| {
+        let words = fs::read(entry.path().join("cmdline")).ok()?;
+        let words = String::from_utf8_lossy(&words).replace('\0', " ");
+        words.contains(folder).then(|| format!("process {}: {words}", entry.file_name().display()))
+    });
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("list the mounts");
+    let mounts = mounts.lines().filter(|line| line.contains(folder)).map(|line| format!("mount {line}"));
+    processes.chain(mounts).collect()
 }

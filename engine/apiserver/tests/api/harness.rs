@@ -12,7 +12,9 @@ use http_body_util::BodyExt;
 use irori_api::row::Tables;
 use irori_apiserver::{ApiServer, Settings, UserInfo};
 use irori_runtime::{Clock, ManualTime, Shutdown, Tasks};
-use irori_store::{Durability, EmbeddedStore, Entry, Frozen, Page, Range, Revision, Store, StoreError, Watch, Write};
+use irori_store::{
+    Durability, EmbeddedStore, Entry, Frozen, Limits, Page, Range, Revision, SealedStore, Stats, Store, StoreError, Watch, Write,
+};
 use irori_trust::CaTree;
 use serde_json::{Value, json};
 use tower::Service;
@@ -30,6 +32,10 @@ pub struct Knobs {
 
 #[async_trait::async_trait]
 impl Store for Knobs {
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         Ok(self.inner.get(key).await?.map(|entry| self.aged(entry)))
     }
@@ -64,6 +70,18 @@ impl Store for Knobs {
 
     async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError> {
         self.inner.freeze().await
+    }
+
+    fn sealing(&self) -> Option<&SealedStore> {
+        self.inner.sealing()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        self.inner.stats()
     }
 
     async fn close(&self) -> Result<(), StoreError> {

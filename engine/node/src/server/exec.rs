@@ -2,10 +2,13 @@
 //!
 //! A binary message is a channel number and bytes: 0 stdin, 1 stdout, 2 stderr, 3 the Status at the end, 4 a terminal's size, and in v5
 //! 255 with the number of a channel that is closed. A slow process holds up its client and a slow client its process; nothing is kept.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, BytesMut};
-use futures::{SinkExt, StreamExt, stream::SplitSink};
+use futures::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use http::{HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -39,6 +42,8 @@ pub const SESSIONS_MAX: usize = 64;
 pub const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 /// What is read of a process at once, in bytes.
 const CHUNK: usize = 32 * 1024;
+/// How long a client may take to read what is left once the process has ended, and to hang up.
+const CLOSE_WAIT: Duration = Duration::from_secs(120);
 /// Messages between the process and its client's socket.
 const WAITING_MAX: usize = 4;
 
@@ -162,7 +167,7 @@ async fn serve_socket<S>(
             let message = source.to_string();
             let status =
                 json!({ "metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500, "message": message });
-            return finish(&mut sink, &status).await;
+            return finish(&mut sink, &mut incoming, &status).await;
         }
     };
     let ExecSession { stdin, stdout, stderr, process } = session;
@@ -202,7 +207,7 @@ async fn serve_socket<S>(
         }
     };
     match result {
-        Some(Ok(code)) => return finish(&mut sink, &status_of(code)).await,
+        Some(Ok(code)) => return finish(&mut sink, &mut incoming, &status_of(code)).await,
         Some(Err(source)) => tracing::debug!("exec client: {source}"),
         None => {}
     }
@@ -247,7 +252,7 @@ struct Size {
 
 /// Feeds the process from the client until the client is gone.
 async fn take_input<S>(
-    incoming: &mut futures::stream::SplitStream<WebSocketStream<S>>,
+    incoming: &mut SplitStream<WebSocketStream<S>>,
     mut stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     process: &Arc<dyn crate::runtime::ExecProcess>,
     protocol: Protocol,
@@ -311,18 +316,25 @@ fn status_of(code: Result<i32, RuntimeError>) -> Value {
     }
 }
 
-async fn finish<S>(sink: &mut SplitSink<WebSocketStream<S>, Message>, status: &Value)
-where
+async fn finish<S>(
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+    incoming: &mut SplitStream<WebSocketStream<S>>,
+    status: &Value,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let text = status.to_string();
-    // A client that is gone by now has missed nothing that it waited for.
-    if sink.send(message(ERROR, text.as_bytes())).await.is_ok() {
+    let telling = async {
+        sink.send(message(ERROR, text.as_bytes())).await?;
         // Without the code of a normal end (RFC 6455, 7.4.1) clients take the close for a failure.
         let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let _gone = sink.send(Message::Close(Some(normal))).await;
-        let _gone = sink.close().await;
-    }
+        sink.send(Message::Close(Some(normal))).await
+    };
+    // Whoever closes a connection while the other side still sends takes back what it has not read yet (RFC 1122, 4.2.2.13). So the client
+    // is heard to its end: its own close, which comes when it has read all.
+    let hearing = async { while let Some(Ok(_)) = incoming.next().await {} };
+    // A client that is gone by now has missed nothing that it waited for.
+    let _told_or_gone = tokio::time::timeout(CLOSE_WAIT, async { tokio::join!(telling, hearing) }).await;
 }
 
 #[cfg(test)]

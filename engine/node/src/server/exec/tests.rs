@@ -171,3 +171,42 @@ async fn a_command_that_cannot_start_is_said_on_the_error_channel() {
     let status: Value = serde_json::from_slice(&bytes).expect("json");
     assert_eq!((channel, &status["message"]), (ERROR, &json!("no such file: nope")));
 }
+
+/// Over a real connection: one that is closed before all that came in was read takes back what it carries outwards.
+#[tokio::test]
+async fn a_process_that_reads_none_of_its_input_is_still_heard_to_its_end() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listen");
+    let client = tokio::net::TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connect");
+    let (far, _) = listener.accept().await.expect("accept");
+    let (exit, code) = tokio::sync::watch::channel(None);
+    let session = ExecSession {
+        stdin: None,
+        stdout: Some(Box::new(std::io::Cursor::new(vec![b'o'; 100_000]))),
+        stderr: None,
+        process: Arc::new(Fake { code, sizes: mpsc::unbounded_channel().0, killed: mpsc::unbounded_channel().0 }),
+    };
+    let server = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+    let served = tokio::spawn(serve_socket(server, Protocol::V5, async {
+        // Input that nobody has read by the time the process has ended.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(session)
+    }));
+    let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+    for _ in 0..20 {
+        client.send(message(STDIN, &[0; 10_000])).await.expect("sent");
+    }
+    exit.send(Some(0)).expect("waited for");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let (mut out, mut status) = (0, None);
+    loop {
+        match tokio::time::timeout(LONG, client.next()).await.expect("in time") {
+            Some(Ok(Message::Binary(bytes))) if bytes[0] == STDOUT => out += bytes.len() - 1,
+            Some(Ok(Message::Binary(bytes))) => status = serde_json::from_slice::<Value>(&bytes[1..]).ok(),
+            Some(Ok(Message::Close(Some(frame)))) => break assert_eq!(frame.code, CloseCode::Normal),
+            other => panic!("{other:?} after {out} bytes"),
+        }
+    }
+    assert_eq!((out, &status.expect("a status")["status"]), (100_000, &json!("Success")));
+    drop(client);
+    tokio::time::timeout(LONG, served).await.expect("it ends with its client").expect("and well");
+}

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{contract::*, sim::Dice};
+use crate::{contract::*, limits::Limits, sealed::SealedStore, sim::Dice};
 
 /// One operation in so many goes wrong.
 const ONE_IN: usize = 200;
@@ -52,6 +52,10 @@ impl Faulty {
 
 #[async_trait::async_trait]
 impl Store for Faulty {
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let found = self.store.get(key).await?;
         if self.planted == Some(Planted::StaleRead) {
@@ -105,6 +109,18 @@ impl Store for Faulty {
 
     async fn freeze(&self) -> Result<Box<dyn Frozen>, StoreError> {
         self.store.freeze().await
+    }
+
+    fn sealing(&self) -> Option<&SealedStore> {
+        self.store.sealing()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        self.store.stats()
     }
 
     async fn close(&self) -> Result<(), StoreError> {
