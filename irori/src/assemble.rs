@@ -8,10 +8,17 @@ pub mod server;
 pub mod servers;
 pub mod storage;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
-use irori_runtime::{Clock, Shutdown, SignedDuration, Tasks, Timestamp};
+use irori_runtime::{Clock, OnEnd, Shutdown, SignedDuration, Tasks, Timestamp};
 use irori_store::Store;
 
 use crate::data::DataDir;
@@ -25,6 +32,14 @@ pub struct Context {
     pub tasks: Tasks,
     /// The store's own: they end after everything that writes has ended.
     pub store_tasks: Tasks,
+    signals: Arc<Signals>,
+}
+
+/// What a person or the system has asked for.
+#[derive(Default)]
+struct Signals {
+    heeded: AtomicBool,
+    asked_to_end: AtomicBool,
 }
 
 /// What open requests and reconciles get after shutdown was asked for.
@@ -35,20 +50,44 @@ impl Context {
         let instance = data.instance()?;
         let clock = Clock::system(floor(data.root()), offset);
         let shutdown = Shutdown::new();
-        Ok(Self { data, instance, clock, tasks: Tasks::new(shutdown.clone()), store_tasks: Tasks::new(shutdown) })
+        let (tasks, store_tasks) = (Tasks::new(shutdown.clone()), Tasks::new(shutdown));
+        Ok(Self { data, instance, clock, tasks, store_tasks, signals: Arc::default() })
+    }
+
+    /// From here on Ctrl-C and SIGTERM start the shutdown instead of ending the process where it is.
+    pub fn heed_signals(&self) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        if self.signals.heeded.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let (signals, shutdown) = (self.signals.clone(), self.tasks.shutdown().clone());
+        self.tasks.spawn("signals", OnEnd::Contained, async move {
+            let asked = async {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            };
+            if shutdown.guard(asked).await.is_some() {
+                signals.asked_to_end.store(true, Ordering::Relaxed);
+                shutdown.start();
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        Ok(())
+    }
+
+    /// Does something at the start; `None` if the process was asked to end, or has to, before that was done.
+    pub async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.tasks.shutdown().guard(work).await
     }
 
     /// Waits for Ctrl-C, SIGTERM or a fatal end, then ends everything: the parts first, then the store they write to.
     pub async fn wait(&self, store: Option<&dyn Store>) -> Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        let failed = tokio::select! {
-            _ = tokio::signal::ctrl_c() => false,
-            _ = terminate.recv() => false,
-            () = self.tasks.shutdown().wait() => true,
-        };
+        self.heed_signals()?;
+        self.tasks.shutdown().wait().await;
         self.end(store).await;
-        anyhow::ensure!(!failed, "a part that the home cannot do without has ended; the log says why");
+        let asked = self.signals.asked_to_end.load(Ordering::Relaxed);
+        anyhow::ensure!(asked, "a part that the home cannot do without has ended; the log says why");
         Ok(())
     }
 

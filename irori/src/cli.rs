@@ -52,6 +52,17 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
+impl Command {
+    /// Whether it does nothing but print.
+    fn only_tells(&self) -> bool {
+        match self {
+            Self::Status(_) | Self::Kubeconfig(_) | Self::Ca(_) | Self::Logs(_) | Self::Completions { .. } => true,
+            Self::Store(store) => store.only_tells(),
+            Self::Up(_) | Self::Down(_) | Self::Api(_) | Self::Server(_) | Self::Node(_) | Self::Gateway(_) => false,
+        }
+    }
+}
+
 #[derive(Args, Clone)]
 pub struct Data {
     /// Where everything of this home lives.
@@ -168,6 +179,9 @@ pub type Done = Result<(), Ended>;
 
 pub fn run(arguments: Arguments) -> ExitCode {
     irori_runtime::telemetry::init(&arguments.log);
+    if arguments.command.only_tells() {
+        irori_runtime::end_with_reader();
+    }
     let offset = irori_runtime::SignedDuration::from_secs(arguments.test_clock_offset);
     let done = match arguments.command {
         Command::Up(up) => commands::up::run(up, offset),

@@ -8,7 +8,7 @@ pub mod store;
 pub mod table;
 pub mod up;
 
-use std::path::Path;
+use std::{io::Read as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use irori_client::{Identity, Remote, connect};
@@ -22,15 +22,36 @@ use crate::{
 
 /// Reads the home file; its mistakes are printed as they are.
 pub fn read_home(path: &Path) -> Result<(Home, String), Ended> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read home file `{}`", path.display()));
+    let text = read_bounded(path).and_then(|bytes| String::from_utf8(bytes).map_err(not_text));
+    let text = text.with_context(|| format!("read home file `{}`", path.display()));
     let text = text.map_err(|error| Exit::WrongInput.because(error))?;
     let folder = folder_of(path).to_owned();
-    let home = parse(&text, &|file| std::fs::read(folder.join(file))).map_err(|found| {
+    let home = parse(&text, &|file| read_bounded(&folder.join(file))).map_err(|found| {
         eprint!("{}", render(&path.display().to_string(), &text, &found));
         let mistakes = if found.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", found.len()) };
         Exit::WrongInput.because(anyhow::anyhow!("the home file has {mistakes}; nothing was changed (E01: docs/errors/E01.md)"))
     })?;
     Ok((home, text))
+}
+
+/// The home file, and each file that it names, has at most so many bytes: more than an object of Kubernetes may have.
+const FILE_BYTES_MAX: u64 = 2 << 20;
+
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Says where a text ends to be one.
+fn not_text(error: std::string::FromUtf8Error) -> std::io::Error {
+    let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line}, column {column}: expected text in UTF-8"))
 }
 
 /// What a home file's own files are relative to.

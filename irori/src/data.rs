@@ -3,9 +3,10 @@ use std::{
     fs, io,
     os::{
         fd::OwnedFd,
-        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -28,6 +29,9 @@ pub struct Running {
     pub home: String,
     pub domain: String,
     pub gateway_https: Option<std::net::SocketAddr>,
+    /// Where and how its objects are kept, as words of a command line.
+    #[serde(default)]
+    pub store: Vec<String>,
 }
 
 /// Held as long as a process uses the folder; the kernel lets go of it however the process ends.
@@ -109,8 +113,41 @@ impl DataDir {
 
     /// Takes the folder for this process; `None` where another process holds it.
     pub fn hold(&self) -> Result<Option<Held>> {
-        let path = self.root.join("lock");
-        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        Self::lock(&self.root.join("lock"))
+    }
+
+    /// Waits for the turn to change the home: of several `irori up` one at a time.
+    pub async fn turn(&self) -> Result<Held> {
+        let path = self.root.join("turn");
+        loop {
+            match Self::lock(&path)? {
+                Some(held) => return Ok(held),
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// The process that holds the folder, as the kernel knows it; `None` where nobody does, or it does not tell.
+    pub fn holder(&self) -> Option<i32> {
+        let inode = fs::metadata(self.root.join("lock")).ok()?.ino();
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        let holders = locks.lines().filter_map(|line| {
+            // `1: FLOCK  ADVISORY  WRITE 3053 fe:00:6947 0 EOF`
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let at = words.iter().position(|word| *word == "FLOCK")?;
+            let same = words.get(at + 4)?.rsplit(':').next()?.parse() == Ok(inode);
+            words.get(at + 3)?.parse().ok().filter(|_| same)
+        });
+        // A number of another file system may be the same.
+        let lock = self.root.join("lock");
+        holders.into_iter().find(|pid: &i32| {
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            open.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|at| at == lock))
+        })
+    }
+
+    fn lock(path: &Path) -> Result<Option<Held>> {
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         let file = file.with_context(|| format!("open `{}`", path.display()))?;
         match Flock::lock(OwnedFd::from(file), FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Some(Held { _lock: lock })),
@@ -141,7 +178,9 @@ impl DataDir {
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(source).context("read run/running.json"),
         };
-        Ok(if self.hold()?.is_some() { None } else { Some(running) })
+        // What a killed process wrote down says nothing of the one that holds the folder now.
+        let stale = |running: &Running| self.holder().is_some_and(|holder| holder != running.pid);
+        Ok(if self.hold()?.is_some() || stale(&running) { None } else { Some(running) })
     }
 }
 

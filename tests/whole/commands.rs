@@ -28,6 +28,39 @@ fn a_detached_home_is_looked_at_killed_brought_back_and_ended() {
     nothing_is_left_when_it_is_down(&home, &file);
 }
 
+/// A home may be told to end at any moment of its start.
+#[test]
+fn down_ends_a_home_that_is_still_starting_and_leaves_nothing() {
+    let mut home = Home::new(Options::default());
+    for wait in [20, 60, 120, 200, 300, 450, 650, 900] {
+        home.start();
+        eventually("there is a home to end", SOON, || {
+            if home.data().join("instance").exists() { Ok(()) } else { Err("not yet".to_owned()) }
+        });
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        let said = home.irori(&["down", "--grace", "1"]);
+        assert_eq!(said.code, Some(0), "after {wait} ms: {said:?}");
+        home.wait_ended();
+        assert_eq!(home.left_behind(), Vec::<String>::new(), "after {wait} ms");
+    }
+}
+
+/// What a killed home wrote down about itself may name a process that is somebody else's by now.
+#[test]
+fn down_asks_nobody_else_to_end() {
+    let mut home = Home::up(Options::default());
+    let announced = home.data().join("run/running.json");
+    let text = std::fs::read_to_string(&announced).unwrap();
+    home.kill();
+    let mut other = home.machine.command("sleep").arg("1000").spawn().unwrap();
+    let pid = |text: &str| serde_json::from_str::<Value>(text).unwrap()["pid"].to_string();
+    std::fs::write(&announced, text.replace(&pid(&text), &other.id().to_string())).unwrap();
+    home.irori(&["down", "--grace", "1"]).expect_ok();
+    assert_eq!(other.try_wait().unwrap(), None, "somebody else's process lives");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
 fn status(home: &Home) -> Value {
     serde_json::from_str(&home.irori(&["status", "--output", "json"]).expect_ok()).unwrap()
 }

@@ -120,9 +120,21 @@ fn a_home_moves_from_etcd_to_a_store_of_its_own_by_a_backup() {
         "{told}"
     );
     server.end();
+    // Without its etcd it must not come up empty.
+    let file_without = folder.path().join("one/home.yaml");
+    let text = fs::read_to_string(&file_without).unwrap();
+    fs::write(&file_without, text.replace(&format!("{spec}, "), "")).unwrap();
+    let refused = server.irori(&["server", file_without.to_str().unwrap()]).unwrap_err();
+    assert!(refused.contains("are in etcd"), "{refused}");
+    assert!(!server.data().join("store").exists() && !server.data().join("sealing.key").exists());
+    fs::write(&file_without, text).unwrap();
 
     let mut alone = Server::new(folder.path().join("two"), Vec::new());
     alone.irori(&["store", "restore", file.to_str().unwrap()]).unwrap();
+    // Without the key of that time nothing is made that would be in the way later.
+    let refused = alone.irori(&["server", alone.folder.join("home.yaml").to_str().unwrap()]).unwrap_err();
+    assert!(refused.contains("E10"), "{refused}");
+    assert!(!alone.data().join("trust").exists() && !alone.data().join("sealing.key").exists());
     fs::copy(server.folder.join("the.key"), alone.data().join("sealing.key")).unwrap();
     fs::rename(server.data().join("trust"), alone.data().join("trust")).unwrap();
     alone.start();
@@ -163,6 +175,26 @@ fn the_store_of_a_stopped_home_is_checked_counted_dumped_and_backed_up() {
         of_file.starts_with("---\n# core/configmaps/default/shown\n") && of_file.contains("\"word\": \"plain\""),
         "{of_file}"
     );
+
+    // A backup takes the place of an older one, and of nothing else.
+    server.irori(&["store", "backup", file.to_str().unwrap()]).unwrap();
+    let (letter, link) = (folder.path().join("letter"), folder.path().join("link"));
+    fs::write(&letter, "dear").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let (key, inside) = (server.data().join("sealing.key"), server.data().join("store/new"));
+    for (taken, why) in
+        [(&letter, "is no backup"), (&key, "is no backup"), (&link, "is no plain file"), (&inside, "the store's own folder")]
+    {
+        let told = server.irori(&["store", "backup", taken.to_str().unwrap()]).unwrap_err();
+        assert!(told.contains(why), "{told}");
+    }
+    assert_eq!(fs::read(&letter).unwrap(), b"dear");
+
+    // Whoever reads only the beginning of an answer ends the command with it.
+    let mut checking = server.command(&["store", "check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(checking.stdout.take());
+    let ended = checking.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&ended.stderr).contains("panicked"), "{ended:?}");
 
     // A flipped bit is told with file and offset, and nothing is changed by looking.
     let log = fs::read_dir(server.data().join("store")).unwrap().flatten().map(|file| file.path());

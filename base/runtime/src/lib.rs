@@ -7,6 +7,7 @@
 //! Limits: a drain lasts as long as its caller says; what is still running then is named and dropped.
 mod backoff;
 mod clock;
+mod pipe;
 mod shutdown;
 mod tasks;
 pub mod telemetry;
@@ -15,6 +16,7 @@ mod turns;
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualTime};
 pub use jiff::{SignedDuration, Timestamp};
+pub use pipe::end_with_reader;
 pub use shutdown::Shutdown;
 pub use tasks::{OnEnd, TaskInfo, Tasks};
 pub use turns::short_turns;

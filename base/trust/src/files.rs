@@ -32,6 +32,15 @@ pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::File::open(folder_of(to))?.sync_all()
 }
 
+/// Gives a file that is on disk another name, in the same folder, unless there is a file of that name.
+pub(crate) fn link_durably(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(source),
+        _ => {}
+    }
+    fs::File::open(folder_of(to))?.sync_all()
+}
+
 /// The folder a file lies in; of a bare name, the one this process works in.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -16,7 +16,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::{TrustError, read_secret, rename_durably, write_secret};
+use crate::{TrustError, files::link_durably, read_secret, rename_durably, write_secret};
 
 /// First byte of every sealed value.
 pub const SEALED: u8 = 2;
@@ -401,6 +401,23 @@ pub fn next_key(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".next");
     name.into()
+}
+
+/// The key that is to follow the one of a key file: that of a change that was cut off, since a store may be sealed with it already and
+/// nothing else has it; a fresh one otherwise. Of several who ask at once all get the same.
+pub fn make_next_key(path: &Path) -> Result<[u8; KEY_BYTES], SealError> {
+    let next = next_key(path);
+    if let Some(key) = read_key(&next)? {
+        return Ok(key);
+    }
+    let mut fresh = next.clone().into_os_string();
+    fresh.push(format!(".{}", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    make_key(&fresh)?;
+    let named = link_durably(&fresh, &next);
+    let _goes_anyway = std::fs::remove_file(&fresh);
+    named.map_err(|source| TrustError::Write { path: next.clone(), source })?;
+    read_key(&next)?.ok_or_else(|| SealError::KeyFileMissing { path: next.display().to_string() })
 }
 
 /// Puts the key that follows in the place of a key file.

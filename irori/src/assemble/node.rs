@@ -345,8 +345,10 @@ pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
     }
     machine.dismantle().await?;
     // Nothing of another folder may hang in the data folder of a home that is down: people copy and delete it.
-    let volumes = context.data.root().join("node");
-    irori_node::unmount_below(&volumes).with_context(|| format!("unmount volumes below `{}`", volumes.display()))?;
+    for part in ["node", "containerd"] {
+        let folder = context.data.root().join(part);
+        irori_node::unmount_below(&folder).with_context(|| format!("unmount what hangs below `{}`", folder.display()))?;
+    }
     Ok(sandboxes.len())
 }
 
@@ -355,7 +357,12 @@ pub async fn remove_network(context: &Context) -> Result<()> {
     // The ranges of this node are not known here; everything that was made carries the instance id.
     let root = std::fs::read_to_string(context.data.trust().join("root.crt"))
         .or_else(|_| std::fs::read_to_string(context.data.root().join("root.crt")));
-    let ranges = Ranges::of_home(&root.context("read the home's root certificate")?)?;
+    let root = match root {
+        // A home that was ended before it had keys had no network either.
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        root => root.context("read the home's root certificate")?,
+    };
+    let ranges = Ranges::of_home(&root)?;
     let pods = ranges.pods().iter().map(|(range, _)| range.parse()).collect::<Result<_, _>>()?;
     let settings = network_settings(context, &ranges, &name()?, pods, addresses())?;
     Network::new(settings).remove().await?;

@@ -20,6 +20,9 @@ use super::Context;
 /// Where the shared keys lie: no path of the API leads there, since the first part of every other key is `core` or an API group's name.
 const TRUST_KEY: &str = "irori/trust";
 
+/// In the data folder of a server whose objects are in etcd: how far it has seen them.
+const NOTED: &str = "etcd-revision";
+
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreAt {
     /// Where objects are kept: in the data folder unless `etcd://HOST:PORT,HOST:PORT[/PREFIX]` says otherwise, which several servers of one
@@ -111,6 +114,12 @@ impl StoreAt {
         }
     }
 
+    /// Finds what is wrong with what was asked for, before anything is started.
+    pub fn check(&self) -> Result<()> {
+        self.sealed_prefixes()?;
+        self.store.as_deref().map_or(Ok(()), |at| address(at).map(drop))
+    }
+
     /// Whether other servers may stand on the same store.
     pub fn is_shared(&self) -> bool {
         self.store.is_some()
@@ -145,11 +154,17 @@ impl StoreAt {
     pub async fn open(&self, context: &Context, domain: &str) -> Result<(Arc<dyn Store>, Arc<CaTree>)> {
         let Context { data, clock, store_tasks, .. } = context;
         let Some(at) = &self.store else {
-            let trust = Arc::new(CaTree::open(&data.trust(), domain, clock)?);
             let prefixes = self.sealed_prefixes()?;
             let unlock = self.unlock(data.root().join("sealing.key"))?;
+            ensure!(
+                data.store().exists() || !data.root().join(NOTED).exists(),
+                "the objects of the home in `{}` are in etcd: name it by --store etcd://… or in the home file, or restore a backup here",
+                data.root().display()
+            );
             let store = EmbeddedStore::open(irori_store::Settings::at(&data.store())?, store_tasks)?;
-            return Ok((SealedStore::open(store, &unlock, prefixes).await?, trust));
+            let store = SealedStore::open(store, &unlock, prefixes).await?;
+            // The home's keys come last: a store that does not open must not leave new ones behind.
+            return Ok((store, Arc::new(CaTree::open(&data.trust(), domain, clock)?)));
         };
         ensure!(
             !data.store().exists(),
@@ -161,7 +176,7 @@ impl StoreAt {
         let settings = EtcdSettings {
             tls: self.tls(clock)?,
             login: self.login()?,
-            noted: Some(data.root().join("etcd-revision")),
+            noted: Some(data.root().join(NOTED)),
             ..EtcdSettings::at(address.endpoints, &prefix, clock.clone())
         };
         let prefixes = self.sealed_prefixes()?;

@@ -53,6 +53,7 @@ pub fn server(arguments: Arguments, offset: SignedDuration) -> Done {
             home: home.name.clone(),
             domain: home.domain.clone(),
             gateway_https: home.network.gateway.addresses.first().map(|ip| SocketAddr::new(*ip, home.network.gateway.https)),
+            store: store.words()?,
         })?;
         eprintln!("ok   server  API on https://{api}");
         let ended = context.wait(Some(server.store.as_ref())).await;

@@ -1,7 +1,7 @@
 //! `irori down`: ends the home's pods, network and processes. The data stays.
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use irori_runtime::SignedDuration;
 use nix::{sys::signal, unistd::Pid};
 
@@ -41,9 +41,13 @@ fn end_process(data: &DataDir) -> Result<Held> {
             data.withdraw();
             return Ok(held);
         }
-        if let Some(running) = data.running()?.filter(|_| !asked) {
-            signal::kill(Pid::from_raw(running.pid), signal::Signal::SIGTERM)
-                .with_context(|| format!("ask process {} to end", running.pid))?;
+        if let Some(pid) = data.holder().filter(|_| !asked) {
+            ensure!(runs_a_home(pid), "process {pid} holds `{}` and is no home: end it first", data.root().display());
+            match signal::kill(Pid::from_raw(pid), signal::Signal::SIGTERM) {
+                // It ended by itself just now.
+                Err(nix::errno::Errno::ESRCH) => {}
+                asking => asking.with_context(|| format!("ask process {pid} to end"))?,
+            }
             asked = true;
         }
         if Instant::now() >= deadline {
@@ -51,6 +55,13 @@ fn end_process(data: &DataDir) -> Result<Held> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Whether a process is a home or a part of one, rather than a command that only looks into the folder.
+fn runs_a_home(pid: i32) -> bool {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = words.split(|byte| *byte == 0).skip(1);
+    words.any(|word| [b"up".as_slice(), b"server", b"node", b"gateway"].contains(&word))
 }
 
 async fn clear(data: &DataDir, grace: Duration, progress: &Progress, offset: SignedDuration) -> Result<()> {

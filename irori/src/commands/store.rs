@@ -53,6 +53,13 @@ pub enum Store {
     Seal(Seal),
 }
 
+impl Store {
+    /// Whether it does nothing but print.
+    pub fn only_tells(&self) -> bool {
+        matches!(self, Self::Verify { .. } | Self::Check(_) | Self::Dump(_) | Self::Stats(_))
+    }
+}
+
 #[derive(Args, Clone)]
 pub struct Dump {
     /// A backup; without it, the store of the data folder.

@@ -29,6 +29,8 @@ pub fn run(up: Up, offset: SignedDuration) -> Done {
     {
         return assemble::runtime()?.block_on(change(&up, &home, &text, &data, &running, offset));
     }
+    let store = up.store.clone().or(&home.store, folder_of(&up.home));
+    store.check().map_err(|error| Exit::WrongInput.because(error))?;
     check_machine(&home)?;
     if up.detach {
         return detached::start(&up, offset);
@@ -60,12 +62,18 @@ fn check_machine(home: &Home) -> Result<(), Ended> {
 async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, offset: SignedDuration) -> Done {
     let progress = Progress::new(up.reading.output == Output::Json);
     let context = Context::new(data, offset)?;
+    context.heed_signals()?;
     let store = up.store.clone().or(&home.store, folder_of(&up.home));
-    let (server, gateway) = match start(&context, home, &store, &progress).await {
+    let started = context.unless_ended(start(&context, home, &store, &progress)).await;
+    let (server, gateway) = match started.unwrap_or_else(|| Err(anyhow::anyhow!("ended before the home was up"))) {
         Ok(started) => started,
         Err(error) => {
             // The store is closed by being dropped: nothing that was acknowledged is lost.
             context.end(None).await;
+            progress.note(&format!(
+                "what was started already is left for the next `irori up`; `irori down --data-dir {}` ends it",
+                context.data.root().display()
+            ));
             return Err(Exit::Failed.because(error));
         }
     };
@@ -76,20 +84,22 @@ async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, 
         home: home.name.clone(),
         domain: home.domain.clone(),
         gateway_https: gateway,
+        store: store.words()?,
     };
-    // Whoever finds a living home finds the file that it runs by.
-    write_whole(&context.data.root().join("home.yaml"), text.as_bytes())?;
-    context.data.announce(&running)?;
-    let applied = apply(&server.admin(), home, &progress).await;
-    let shown = match applied {
-        Ok(applied) => show(&server.admin(), home, &context.data, &running, &applied, up.reading.output).await,
-        Err(error) => Err(error),
+    let shown = async {
+        let _turn = context.data.turn().await?;
+        // Whoever finds a living home finds the file that it runs by.
+        write_whole(&context.data.root().join("home.yaml"), text.as_bytes())?;
+        context.data.announce(&running)?;
+        let applied = apply(&server.admin(), home, &progress).await?;
+        show(&server.admin(), home, &context.data, &running, &applied, up.reading.output).await
     };
-    if let Err(error) = shown {
+    let shown = context.unless_ended(shown).await;
+    if let Some(Err(error)) = &shown {
         // The cluster runs; what the file asks for can be tried again beside it.
         eprintln!("irori: {error:#}");
     }
-    if up.reading.output == Output::Text {
+    if up.reading.output == Output::Text && shown.is_some() {
         eprintln!("\nCtrl-C ends irori; the pods stay. `irori down` ends them too.");
     }
     let ended = context.wait(Some(server.store.as_ref())).await;
@@ -139,6 +149,13 @@ async fn start(context: &Context, home: &Home, at: &StoreAt, progress: &Progress
 
 /// Beside a living home: the file is applied through its API.
 async fn change(up: &Up, home: &Home, text: &str, data: &DataDir, running: &Running, offset: SignedDuration) -> Done {
+    let store = up.store.clone().or(&home.store, folder_of(&up.home));
+    if up.store != StoreAt::default() && store.words()? != running.store {
+        let told =
+            "the store of a running home stays as it is: end the home (`irori down`) and start it again with these options";
+        return Err(Exit::WrongInput.because(anyhow::anyhow!(told)));
+    }
+    let _turn = data.turn().await?;
     let before = stored_home(data)?;
     if before.network != home.network || before.domain != home.domain || before.name != home.name || before.store != home.store {
         let told = "name, domain, network and store of a running home stay as they are: end it (`irori down`) and start it again with this file";

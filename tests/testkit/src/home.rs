@@ -180,6 +180,12 @@ impl Home {
         process.wait().expect("wait for a child of ours");
     }
 
+    /// Waits for the end of an irori that was told to end.
+    pub fn wait_ended(&mut self) {
+        let mut process = self.process.take().expect("started");
+        process.wait().expect("wait for a child of ours");
+    }
+
     /// The process id of this home's containerd; `None` while there is none.
     pub fn containerd(&self) -> Option<u32> {
         let config = self.data().join("containerd").display().to_string();
@@ -270,6 +276,24 @@ impl Home {
         (code.parse().unwrap_or(0), if body.is_empty() { said.err } else { body })
     }
 
+    /// What there still is of a home that is down: processes, mounts, control groups, and its network on the machine.
+    pub fn left_behind(&self) -> Vec<String> {
+        let mut left = processes_and_mounts(self.folder.path());
+        for words in [&["-4", "route"], &["-6", "route"]] {
+            let routes = self.machine.run("ip", &[words.as_slice(), &["show", "proto", "105"]].concat()).out;
+            left.extend(routes.lines().map(|route| format!("route {route}")));
+        }
+        let links = self.machine.run("ip", &["-o", "link"]).out;
+        let ours = |link: &&str| link.split(": ").nth(1).is_some_and(|name| name.starts_with("ir"));
+        left.extend(links.lines().filter(ours).map(|link| format!("link {link}")));
+        left.extend(self.machine.run("nft", &["list", "tables"]).out.lines().map(|table| format!("nft {table}")));
+        let id = fs::read_to_string(self.engine_data().join("instance")).unwrap_or_default();
+        let groups =
+            ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory"].map(|top| format!("{top}/irori-{}", id.trim()));
+        left.extend(groups.into_iter().filter(|group| !id.is_empty() && Path::new(group).exists()));
+        left
+    }
+
     /// No line of the log may tell of a panic, or of an error that was not expected. Looked at in any case when the test ends.
     #[track_caller]
     pub fn expect_clean_log(&self) {
@@ -301,7 +325,7 @@ impl Drop for Home {
             let _gone = process.kill();
             let _gone = process.wait();
         }
-        let left = left_behind(self.folder.path());
+        let left = self.left_behind();
         if !left.is_empty() {
             bad.push(format!("left behind by a home that is down:\n{}", left.join("\n")));
         }
@@ -313,7 +337,7 @@ impl Drop for Home {
 }
 
 /// Processes and mounts that have to do with a folder.
-fn left_behind(folder: &Path) -> Vec<String> {
+fn processes_and_mounts(folder: &Path) -> Vec<String> {
     let folder = folder.to_str().expect("UTF-8");
     let processes = fs::read_dir("/proc").expect("list the processes").flatten().filter_map(|entry| {
         let words = fs::read(entry.path().join("cmdline")).ok()?;

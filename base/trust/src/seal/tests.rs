@@ -117,3 +117,35 @@ fn a_change_of_key_file_that_was_cut_off_ends_at_the_next_unlocking() {
     assert_eq!(read_key(&path).expect("read"), Some(key));
     assert!(matches!(Keyring::unlock(&before, &unlock), Err(SealError::WrongKey)));
 }
+
+/// Cut off after the store was sealed with the new key, and begun again: the key that is in use already must not be written over.
+#[test]
+fn a_change_of_key_that_is_begun_again_goes_on_with_the_same_key() {
+    let (folder, unlock) = in_folder();
+    let path = folder.path().join("sealing.key");
+    let keys = Keyring::create(&unlock, 0).expect("keys");
+    let key = make_next_key(&path).expect("a key that follows");
+    let record = keys.rewrapped(&NewRoot::Key(key)).expect("rewrapped").record().expect("record");
+    assert_eq!(make_next_key(&path).expect("again"), key);
+    let names = |folder: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(folder).expect("list").map(|file| file.expect("a file").file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(folder.path()), ["sealing.key", "sealing.key.next"]);
+    Keyring::unlock(&record, &unlock).expect("the next start ends the change");
+    assert_eq!(names(folder.path()), ["sealing.key"]);
+    assert_ne!(make_next_key(&path).expect("another"), key, "a change that is done is followed by a fresh key");
+}
+
+#[test]
+fn changes_of_key_at_once_agree_on_one_key() {
+    let (folder, _) = in_folder();
+    let path = folder.path().join("sealing.key");
+    // Both found none; the other was quicker.
+    let (fresh, next) = (folder.path().join("fresh"), next_key(&path));
+    let theirs = make_key(&next).expect("made");
+    make_key(&fresh).expect("made");
+    crate::files::link_durably(&fresh, &next).expect("whoever is second takes what is there");
+    assert_eq!(read_key(&next).expect("read"), Some(theirs));
+}

@@ -109,7 +109,7 @@ pub async fn remove(settings: &Settings) -> Result<(), HostError> {
     let gateways = settings.gateways();
     for v6 in [false, true] {
         for route in socket.routes(v6)? {
-            let own_range = route.link == 0 && settings.pod_cidrs.contains(&route.to);
+            let own_range = route.link == 0 && settings.pod_cidrs.iter().any(|range| range.contains(route.to.network()));
             if route.ours && (own_range || route.source.is_some_and(|source| gateways.contains(&source))) {
                 socket.delete_route(&route)?;
             }

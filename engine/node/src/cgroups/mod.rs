@@ -127,6 +127,14 @@ impl Cgroups {
         self.hierarchy.set_cpu_weight(&class, sum.max(2))
     }
 
+    /// Kills whatever is left in the groups of this instance.
+    pub(crate) fn kill_all(&self) {
+        for pid in self.hierarchy.processes(&self.root) {
+            tracing::warn!(pid, "a process that nobody looked after is killed");
+            let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+
     /// Removes every group of this instance. For the end of an instance; its processes have to be gone.
     pub fn remove_all(&self) -> Result<(), CgroupError> {
         self.hierarchy.remove(&self.root)

@@ -1,6 +1,6 @@
 //! Where the hierarchies are mounted, and the files in them.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -138,11 +138,27 @@ impl Hierarchy {
 
     /// Removes a group and those below it, in every hierarchy.
     pub(super) fn remove(&self, group: &str) -> Result<(), CgroupError> {
-        let tops: Vec<&PathBuf> = match self {
+        self.tops().into_iter().try_for_each(|top| remove_tree(&top.join(group)))
+    }
+
+    /// Who is in a group or in one below it.
+    pub(super) fn processes(&self, group: &str) -> BTreeSet<i32> {
+        fn add(dir: &Path, found: &mut BTreeSet<i32>) {
+            found
+                .extend(words(&dir.join("cgroup.procs")).iter().filter_map(|pid| pid.parse::<i32>().ok()).filter(|pid| *pid > 0));
+            subdirectories(dir).iter().for_each(|child| add(&dir.join(child), found));
+        }
+        let mut found = BTreeSet::new();
+        self.tops().into_iter().for_each(|top| add(&top.join(group), &mut found));
+        found
+    }
+
+    /// Where the hierarchies are mounted.
+    fn tops(&self) -> Vec<&PathBuf> {
+        match self {
             Self::V1(mounts) => mounts.values().collect(),
             Self::V2(mount) => vec![mount],
-        };
-        tops.into_iter().try_for_each(|top| remove_tree(&top.join(group)))
+        }
     }
 
     /// The directory that holds a controller's files of a group.

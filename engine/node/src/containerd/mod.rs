@@ -183,10 +183,13 @@ impl Machine {
     /// Ends containerd and removes the control groups of this instance; its sandboxes have to be removed before.
     pub async fn dismantle(&self) -> Result<(), StartError> {
         self.stop_engine().await?;
-        // Shims end a moment after what they looked after.
+        // Shims end a moment after what they looked after. One whose sandbox was just being made is known to nobody, and does not.
         for attempt in 0..DISMANTLE_ATTEMPTS {
             if self.cgroups.remove_all().is_ok() {
                 return Ok(());
+            }
+            if attempt >= DISMANTLE_ATTEMPTS / 5 {
+                self.cgroups.kill_all();
             }
             tokio::time::sleep(ANSWER.wait(attempt)).await;
         }

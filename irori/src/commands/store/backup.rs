@@ -27,6 +27,7 @@ const PIECE_BYTES: usize = 64 << 10;
 pub async fn backup(file: &Path, data: &Data, offset: SignedDuration) -> Done {
     let progress = Progress::new(false);
     let home = Home::find(data, offset)?;
+    replaceable(file, data)?;
     let stage = progress.stage("backup");
     let mut part = Part::create(file)?;
     match &home {
@@ -56,6 +57,27 @@ pub async fn backup(file: &Path, data: &Data, offset: SignedDuration) -> Done {
     Ok(())
 }
 
+/// A backup takes the place of an older one, and of nothing else.
+fn replaceable(file: &Path, data: &Data) -> Result<(), Ended> {
+    let refuse = |why: &str| {
+        let told = anyhow::anyhow!("`{}` {why}: name another file for the backup; nothing was changed", file.display());
+        Err(Exit::WrongInput.because(told))
+    };
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let (Ok(folder), Ok(store)) = (folder.canonicalize(), data.data_dir.join("store").canonicalize())
+        && folder.starts_with(store)
+    {
+        return refuse("lies in the store's own folder");
+    }
+    match fs::symlink_metadata(file) {
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Exit::WrongInput.because(anyhow::Error::new(source).context(format!("look at `{}`", file.display())))),
+        Ok(found) if !found.is_file() => refuse("is no plain file"),
+        Ok(found) if found.len() > 0 && open_backup(file).is_err() => refuse("is there, and is no backup"),
+        Ok(_) => Ok(()),
+    }
+}
+
 /// A number that no other backup has.
 fn fresh_number() -> Result<u64> {
     let mut random = [0; 8];
@@ -76,7 +98,9 @@ impl Part {
         let mut at = wanted.as_os_str().to_owned();
         at.push(".part");
         let at = PathBuf::from(at);
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&at);
+        // One that is there was left by a backup that was cut off, or is somebody's.
+        let _none_or_old = open_backup(&at).is_ok_and(|_| fs::remove_file(&at).is_ok());
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&at);
         Ok(Self { file: file.with_context(|| format!("make `{}`", at.display()))?, at, wanted: wanted.to_owned(), written: 0 })
     }
 

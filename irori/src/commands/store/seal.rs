@@ -4,7 +4,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use futures::{AsyncBufReadExt as _, TryStreamExt as _};
 use irori_runtime::SignedDuration;
-use irori_trust::seal::{key_text, make_key, next_key, take_next_key};
+use irori_trust::seal::{key_text, make_next_key, take_next_key};
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -84,11 +84,10 @@ async fn to_passphrase(client: &Client, file: &Path, progress: &Progress) -> Res
     Ok(())
 }
 
-/// The new key is on the disk before the store is changed: a crash in between is ended by the next start.
+/// The new key is on the disk before the store is changed: a crash in between is ended by the next start, or by the same command again.
 async fn to_key_file(client: &Client, file: &Path, progress: &Progress) -> Result<()> {
     let stage = progress.stage("key");
-    let next = next_key(file);
-    let key = make_key(&next)?;
+    let key = make_next_key(file)?;
     ask_whole(client, "POST", "/seal/key", json!({"key": key_text(&key)}).to_string().into()).await?;
     take_next_key(file)?;
     stage.done(&format!("`{}` opens the store from now on", file.display()));
