@@ -123,11 +123,15 @@ fn reopen(disk: &dyn Disk, found: &Found, mut file: RevisionsFile, said: Reserva
     let logged = state.revision.0;
     let len = active.file.size().map_err(OpenError::io("read", &active.name))?;
     if len > active.end() {
+        if said.clean {
+            let what = format!("{} bytes behind the end of a log that was closed", len - active.end());
+            return Err(OpenError::damaged(&active.name, active.end(), what));
+        }
         tracing::warn!(
             file = active.name,
             from = active.end(),
             to = len,
-            "cut the end of the log: a write that was never acknowledged"
+            "cut the end of the log: a write that did not become whole"
         );
         active.file.truncate(active.end()).map_err(OpenError::io("truncate", &active.name))?;
     }

@@ -90,7 +90,7 @@ fn findings(checked: Checked) -> Findings {
             (None, Content::Commits { count: 0, .. }) => "no commits yet".to_owned(),
             (None, Content::Commits { count, first, last, torn_bytes: 0 }) => format!("{count} commits, {first} to {last}"),
             (None, Content::Commits { count, first, last, torn_bytes }) => {
-                format!("{count} commits, {first} to {last}; {torn_bytes} bytes of a write that was never acknowledged")
+                format!("{count} commits, {first} to {last}; {torn_bytes} bytes of a write that did not become whole")
             }
             (None, Content::Snapshot { revision, entries }) => format!("{entries} entries at revision {revision}"),
             (None, Content::Revisions) => "the revisions handed out".to_owned(),
