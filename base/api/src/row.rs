@@ -151,6 +151,18 @@ impl Tables {
             .find(|row| row.gvk == *gvk)
     }
 
+    /// Resources whose objects are stored, as kubectl names them (`secrets`, `deployments.apps`), each with where they lie.
+    pub fn stored_resources(&self) -> impl Iterator<Item = (String, &Storage)> {
+        self.rows.values().filter_map(|row| {
+            let name = if row.gvr.group.is_empty() {
+                row.gvr.resource.clone()
+            } else {
+                format!("{}.{}", row.gvr.resource, row.gvr.group)
+            };
+            Some((name, row.storage.as_ref()?))
+        })
+    }
+
     /// The row in whose form the objects under a storage prefix (`core/pods`) are stored.
     pub fn stored_at(&self, prefix: &str) -> Option<&Arc<Row>> {
         self.rows.values().find(|row| row.storage.as_ref().is_some_and(|to| to.prefix == prefix && to.version == row.gvk))

@@ -208,10 +208,8 @@ impl StoreAt {
     fn sealed_prefixes(&self) -> Result<Vec<String>> {
         let tables = Tables::builtin();
         let prefix = |named: &String| {
-            let (resource, group) = named.split_once('.').unwrap_or((named, ""));
-            let mut rows = tables.rows.values().filter(|row| row.gvr.resource == resource && row.gvr.group == group);
-            let storage = rows.find_map(|row| row.storage.as_ref());
-            let storage = storage.with_context(|| {
+            let found = tables.stored_resources().find(|(name, _)| name == named);
+            let (_, storage) = found.with_context(|| {
                 format!("`{named}` is no resource that is stored; expected one such as `secrets` or `deployments.apps`")
             })?;
             Ok(format!("{}/", storage.prefix))

@@ -1,6 +1,11 @@
 //! `spec.store`.
+use std::collections::BTreeSet;
+
+use irori_api::row::Tables;
+
 use super::Reader;
 use crate::{
+    diagnostic::nearest,
     model::{Etcd, Store},
     source::{Node, Value},
 };
@@ -12,7 +17,7 @@ impl Reader<'_> {
         if let Some(node) = fields.get("etcd") {
             store.etcd = Some(self.etcd(node)?);
         }
-        self.set(fields.get("seal"), &mut store.seal, |r, n| r.texts(n, "seal", "[secrets, configmaps]"));
+        self.set(fields.get("seal"), &mut store.seal, |r, n| r.sealed(n));
         self.set(fields.get("sealingKeyFile"), &mut store.sealing_key_file, |r, n| r.text(n, "sealingKeyFile").map(Some));
         self.set(fields.get("sealingPassphraseFile"), &mut store.sealing_passphrase_file, |r, n| {
             r.text(n, "sealingPassphraseFile").map(Some)
@@ -49,6 +54,21 @@ impl Reader<'_> {
             }
         }
         Some(etcd)
+    }
+
+    fn sealed(&mut self, node: &Node) -> Option<Vec<String>> {
+        let named = self.texts(node, "seal", "[secrets, configmaps]")?;
+        let tables = Tables::builtin();
+        let known: BTreeSet<String> = tables.stored_resources().map(|(name, _)| name).collect();
+        let Value::List(items) = &node.value else { return Some(named) };
+        for (item, name) in items.iter().zip(&named).filter(|(_, name)| !known.contains(*name)) {
+            let help = match nearest(name, known.iter().map(String::as_str)) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => "resources are named as kubectl names them: `secrets`, `deployments.apps`".to_owned(),
+            };
+            self.fault::<()>(item.place, format!("`{name}` is no resource whose objects are stored"), help);
+        }
+        Some(named)
     }
 
     fn texts(&mut self, node: &Node, what: &str, example: &str) -> Option<Vec<String>> {

@@ -119,6 +119,7 @@ fn where_objects_are_kept_is_read_with_what_is_sealed() {
         ("{etcd: {members: []}}", "etcd has at least one member"),
         ("{etcd: {members: [a], certFile: c, caFile: c}}", "etcd with `certFile` lacks `keyFile`"),
         ("{etcd: {members: [a], user: me}}", "etcd with `user` lacks `passwordFile`"),
+        ("{seal: [secret]}", "`secret` is no resource whose objects are stored"),
         ("{seal: secrets}", "seal is a list of texts"),
         ("{sealingKeyFile: a, sealingPassphraseFile: b}", "a key file or a passphrase seals, not both"),
         ("{sael: []}", "store has no field `sael`"),
