@@ -8,26 +8,34 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use crate::prepare::Part;
+use crate::{prepare::Part, template_path};
 
 mod access;
 mod batch;
 mod cel;
 mod check;
 mod classes;
+mod compute;
 mod container;
+mod context;
 mod core_v1;
 mod definition;
 mod devices;
+mod disk;
+mod dns;
+mod env;
 mod extension;
 mod flow;
 mod hooks;
 mod immutable;
 mod limits;
 mod meta;
+mod mount;
 mod network;
 mod pod;
 mod policies;
+mod probe;
+mod projected;
 mod resize;
 mod scaling;
 mod schema;
@@ -39,6 +47,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod volume;
+mod windows;
 mod workloads;
 
 pub(crate) use definition::unknown_formats;
@@ -63,11 +72,23 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
-            content(row, asked, new, false, &mut errors);
+            let mut found = ErrorList::default();
+            content(row, asked, new, false, &mut found);
+            if !found.is_empty() && has_pod(row) {
+                let mut before = ErrorList::default();
+                content(row, asked, old, false, &mut before);
+                found.forgive(&before);
+            }
+            errors.append(found);
             immutable::change(asked, new, old, part, &mut errors);
         }
     }
     errors
+}
+
+/// Rules for pods grow with every version: what a pod or template was stored with, it may keep.
+fn has_pod(row: &Row) -> bool {
+    (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "Pod") || template_path(row).is_some()
 }
 
 fn is_definition(row: &Row) -> bool {
