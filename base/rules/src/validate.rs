@@ -74,7 +74,7 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         _ => {
             let mut found = ErrorList::default();
             content(row, asked, new, false, &mut found);
-            if !found.is_empty() && has_pod(row) {
+            if !found.is_empty() && keeps_old(row) {
                 let mut before = ErrorList::default();
                 content(row, asked, old, false, &mut before);
                 found.forgive(&before);
@@ -86,9 +86,10 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     errors
 }
 
-/// Rules for pods grow with every version: what a pod or template was stored with, it may keep.
-fn has_pod(row: &Row) -> bool {
-    (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "Pod") || template_path(row).is_some()
+/// Rules for pods and volumes grow with every version: what one was stored with, it may keep.
+fn keeps_old(row: &Row) -> bool {
+    let core = row.gvk.group.is_empty() && matches!(row.gvk.kind.as_str(), "Pod" | "PersistentVolume");
+    core || template_path(row).is_some()
 }
 
 fn is_definition(row: &Row) -> bool {

@@ -99,7 +99,7 @@ fn sources(volume: &Value, pod: Option<&str>, at: &FieldPath, errors: &mut Error
         }
         match kind {
             "iscsi" => host_session(volume, source, at, errors),
-            "ephemeral" if i == 0 => claim_name(text(volume, &["name"]), source, pod, at, errors),
+            "ephemeral" if i == 0 => claim_name(text(volume, &["name"]), pod, at, errors),
             _ => {}
         }
     }
@@ -147,13 +147,11 @@ fn host_session(volume: &Value, source: &Value, at: &FieldPath, errors: &mut Err
 }
 
 /// The claim of an ephemeral volume is named after pod and volume.
-fn claim_name(name: &str, source: &Value, pod: Option<&str>, at: &FieldPath, errors: &mut ErrorList) {
+fn claim_name(name: &str, pod: Option<&str>, at: &FieldPath, errors: &mut ErrorList) {
     let Some(pod) = pod.filter(|pod| !pod.is_empty() && !name.is_empty()) else { return };
-    if get(source, &["volumeClaimTemplate"]).is_some() {
-        let claim = format!("{pod}-{name}");
-        for why in names::dns_subdomain(&claim) {
-            errors.invalid(at.child("name"), name, format!("PVC name \"{claim}\": {why}"));
-        }
+    let claim = format!("{pod}-{name}");
+    for why in names::dns_subdomain(&claim) {
+        errors.invalid(at.child("name"), name, format!("PVC name \"{claim}\": {why}"));
     }
 }
 
