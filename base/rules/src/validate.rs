@@ -72,14 +72,12 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
-            let mut found = ErrorList::default();
-            content(row, asked, new, false, &mut found);
-            if !found.is_empty() && keeps_old(row) {
-                let mut before = ErrorList::default();
-                content(row, asked, old, false, &mut before);
-                found.forgive(&before);
+            let rules = |object: &Value, errors: &mut ErrorList| content(row, asked, object, false, errors);
+            if keeps_old(row) {
+                kept(new, old, rules, &mut errors);
+            } else {
+                rules(new, &mut errors);
             }
-            errors.append(found);
             immutable::change(asked, new, old, part, &mut errors);
         }
     }
@@ -90,6 +88,18 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
 fn keeps_old(row: &Row) -> bool {
     let core = row.gvk.group.is_empty() && matches!(row.gvk.kind.as_str(), "Pod" | "PersistentVolume");
     core || template_path(row).is_some()
+}
+
+/// What the rules say of an object that they did not say before its change.
+fn kept(new: &Value, old: &Value, rules: impl Fn(&Value, &mut ErrorList), errors: &mut ErrorList) {
+    let mut found = ErrorList::default();
+    rules(new, &mut found);
+    if !found.is_empty() {
+        let mut before = ErrorList::default();
+        rules(old, &mut before);
+        found.forgive(&before);
+    }
+    errors.append(found);
 }
 
 fn is_definition(row: &Row) -> bool {

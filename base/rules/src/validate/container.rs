@@ -16,7 +16,7 @@ use crate::tree::{flag, get, int, items, map, text};
 mod tests;
 
 /// What a container may refer to, and what of its pod its rules hang on.
-struct Around<'a> {
+pub struct Around<'a> {
     /// Valid ones, by their names.
     volumes: HashMap<&'a str, &'a Value>,
     claims: &'a compute::Claims<'a>,
@@ -142,7 +142,7 @@ fn ephemeral(
 }
 
 /// What holds for containers of every sort.
-fn common(one: &Value, at: &FieldPath, around: &Around<'_>, errors: &mut ErrorList) {
+pub fn common(one: &Value, at: &FieldPath, around: &Around<'_>, errors: &mut ErrorList) {
     check::required_name(errors, one, at, &["name"], names::dns_label);
     check::required(errors, one, at, &["image"]);
     check::required_one_of(errors, one, at, &["terminationMessagePolicy"], &["File", "FallbackToLogsOnError"]);
@@ -168,7 +168,7 @@ pub fn plain_images(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-fn plain_image(one: &Value, at: &FieldPath, errors: &mut ErrorList) {
+pub fn plain_image(one: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let image = text(one, &["image"]);
     if image.trim() != image {
         errors.invalid(at.child("image"), image, "must not have leading or trailing whitespace");

@@ -12,9 +12,18 @@ use crate::tree::{flag, get, items, text};
 /// Bytes of the name of an AppArmor profile.
 const PROFILE_BYTES_MAX: usize = 4095;
 
-/// Ids of users and groups.
-fn id(errors: &mut ErrorList, context: &Value, at: &FieldPath, field: &str) {
+/// The id of a user or group.
+pub fn id(errors: &mut ErrorList, context: &Value, at: &FieldPath, field: &str) {
     check::between(errors, context, at, &[field], 0, i64::from(i32::MAX));
+}
+
+/// Ids of several groups.
+pub fn ids(errors: &mut ErrorList, context: &Value, at: &FieldPath, field: &str) {
+    for (i, id) in items(context, &[field]).iter().filter_map(Value::as_i64).enumerate() {
+        if !(0..=i64::from(i32::MAX)).contains(&id) {
+            errors.invalid(at.child(field).index(i), id, format!("must be between 0 and {}, inclusive", i32::MAX));
+        }
+    }
 }
 
 /// Of a container; `own_users`: its pod has a user namespace of its own.
@@ -88,12 +97,7 @@ pub fn pod(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     for field in ["fsGroup", "runAsUser", "runAsGroup"] {
         id(errors, context, at, field);
     }
-    for (i, group) in items(context, &["supplementalGroups"]).iter().filter_map(Value::as_i64).enumerate() {
-        if !(0..=i64::from(i32::MAX)).contains(&group) {
-            let why = format!("must be between 0 and {}, inclusive", i32::MAX);
-            errors.invalid(at.child("supplementalGroups").index(i), group, why);
-        }
-    }
+    ids(errors, context, at, "supplementalGroups");
     // Upstream keeps this field in the context.
     if flag(spec, &["shareProcessNamespace"]) && flag(spec, &["hostPID"]) {
         let why = "ShareProcessNamespace and HostPID cannot both be enabled";
