@@ -232,6 +232,14 @@ impl ErrorList {
         self.extend(other.errors);
     }
 
+    /// Leaves out what was wrong before in the same place and in the same way. Where not all is told, all stays.
+    pub fn forgive(&mut self, before: &ErrorList) {
+        if self.untold == 0 {
+            let known: HashSet<String> = before.errors.iter().map(ToString::to_string).collect();
+            self.errors.retain(|error| !known.contains(&error.to_string()));
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }

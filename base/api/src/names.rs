@@ -89,6 +89,23 @@ pub fn dns_subdomain(name: &str) -> Vec<String> {
     wrong
 }
 
+/// The same where underscores may stand too: paths that are searched for a name.
+pub fn dns_subdomain_with_underscore(name: &str) -> Vec<String> {
+    const LABEL: &str = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+    let mut wrong = Vec::new();
+    if name.len() > DNS_SUBDOMAIN_BYTES_MAX {
+        wrong.push(too_many_characters(DNS_SUBDOMAIN_BYTES_MAX));
+    }
+    let is_label =
+        |label: &str| framed(label.strip_prefix('_').unwrap_or(label), lower, |c| lower(c) || matches!(c, b'-' | b'_'), lower);
+    if !name.split('.').all(is_label) {
+        let message = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must \
+                       start and end with an alphanumeric character";
+        wrong.push(pattern(message, &format!(r"{LABEL}(\.{LABEL})*"), &["example.com"]));
+    }
+    wrong
+}
+
 /// `*.example.com`: hosts of an Ingress.
 pub fn wildcard_dns_subdomain(name: &str) -> Vec<String> {
     let mut wrong = Vec::new();

@@ -106,6 +106,17 @@ impl Quantity {
         value.and_then(|value| i64::try_from(value).ok()).unwrap_or(limit)
     }
 
+    /// The same in whole thousandths, rounded away from zero.
+    #[must_use]
+    pub fn in_milli(&self) -> Quantity {
+        if self.scale >= -3 {
+            return *self;
+        }
+        let step = 10i128.pow(self.scale.abs_diff(-3));
+        let rest = if self.mantissa % step == 0 { 0 } else { self.mantissa.signum() };
+        Quantity::normal(self.mantissa / step + rest, -3, self.format)
+    }
+
     /// Whether it is a whole number of units.
     pub fn is_whole(&self) -> bool {
         self.scale >= 0
@@ -306,6 +317,15 @@ mod tests {
 
     fn canonical(text: &str) -> String {
         text.parse::<Quantity>().map_or_else(|error| error.to_string(), |quantity| quantity.to_string())
+    }
+
+    #[test]
+    fn thousandths_are_rounded_away_from_zero() {
+        for (given, wanted) in
+            [("100u", "1m"), ("-1n", "-1m"), ("1001u", "2m"), ("1e-4", "1e-3"), ("1500m", "1500m"), ("1Gi", "1Gi")]
+        {
+            assert_eq!(given.parse::<Quantity>().unwrap().in_milli().to_string(), wanted);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Code defaults hang on types, not on kinds: wherever a PodSpec stands (Pod, Deployment, Job, …) it gets the same.
 //! Source: the API reference of each type ("Defaults to …").
 use irori_api::{
+    quantity::Quantity,
     row::{Row, Tables},
     schema::{Field, Schemas, Shape, Type, TypeRef},
 };
@@ -57,6 +58,21 @@ fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, depth: usize) {
     }
 }
 
+/// Amounts by the names of resources are kept in thousandths.
+fn in_milli(schemas: &Schemas, of: &TypeRef, amounts: &mut Value) {
+    let Some(Shape::Map { values }) = schemas.resolve(of).map(|of| &of.shape) else { return };
+    if !matches!(schemas.resolve(values).map(|of| &of.shape), Some(Shape::Quantity)) {
+        return;
+    }
+    for amount in amounts.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Some(given) = amount.as_str().and_then(|text| text.parse::<Quantity>().ok())
+            && given.in_milli() != given
+        {
+            *amount = given.in_milli().to_string().into();
+        }
+    }
+}
+
 fn leaf(schemas: &Schemas, of: &TypeRef) -> bool {
     !matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any))
 }
@@ -74,8 +90,13 @@ fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: 
     for (name, field) in shape.filled_in().filter(|(name, _)| !fields.contains_key(*name)) {
         made.extend(filled(field).map(|default| (name, default)));
     }
+    // What devices have is counted as it is said.
+    let counted = !of.name.starts_with("io.k8s.api.resource.");
     for (name, value) in fields.iter_mut() {
         let Some(field) = shape.fields.get(name) else { continue };
+        if counted && value.is_object() {
+            in_milli(schemas, &field.of, value);
+        }
         let absent = match &*value {
             Value::Null => true,
             Value::String(text) => {

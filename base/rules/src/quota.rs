@@ -14,6 +14,7 @@ mod scope;
 mod tests;
 mod usage;
 
+pub(crate) use pod::by_containers;
 pub use scope::covers;
 use usage::number;
 pub use usage::usage;

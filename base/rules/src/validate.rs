@@ -8,26 +8,34 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use crate::prepare::Part;
+use crate::{prepare::Part, template_path};
 
 mod access;
 mod batch;
 mod cel;
 mod check;
 mod classes;
+mod compute;
 mod container;
+mod context;
 mod core_v1;
 mod definition;
 mod devices;
+mod disk;
+mod dns;
+mod env;
 mod extension;
 mod flow;
 mod hooks;
 mod immutable;
 mod limits;
 mod meta;
+mod mount;
 mod network;
 mod pod;
 mod policies;
+mod probe;
+mod projected;
 mod resize;
 mod scaling;
 mod schema;
@@ -39,6 +47,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod volume;
+mod windows;
 mod workloads;
 
 pub(crate) use definition::unknown_formats;
@@ -63,11 +72,34 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
-            content(row, asked, new, false, &mut errors);
+            let rules = |object: &Value, errors: &mut ErrorList| content(row, asked, object, false, errors);
+            if keeps_old(row) {
+                kept(new, old, rules, &mut errors);
+            } else {
+                rules(new, &mut errors);
+            }
             immutable::change(asked, new, old, part, &mut errors);
         }
     }
     errors
+}
+
+/// Rules for pods and volumes grow with every version: what one was stored with, it may keep.
+fn keeps_old(row: &Row) -> bool {
+    let core = row.gvk.group.is_empty() && matches!(row.gvk.kind.as_str(), "Pod" | "PersistentVolume");
+    core || template_path(row).is_some()
+}
+
+/// What the rules say of an object that they did not say before its change.
+fn kept(new: &Value, old: &Value, rules: impl Fn(&Value, &mut ErrorList), errors: &mut ErrorList) {
+    let mut found = ErrorList::default();
+    rules(new, &mut found);
+    if !found.is_empty() {
+        let mut before = ErrorList::default();
+        rules(old, &mut before);
+        found.forgive(&before);
+    }
+    errors.append(found);
 }
 
 fn is_definition(row: &Row) -> bool {

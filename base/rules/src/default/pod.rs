@@ -2,6 +2,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{blank, child, has, objects, or, or_nonzero, or_pointer};
+use crate::quota::by_containers;
 
 pub fn by_code(name: &str, o: &mut Map<String, Value>) {
     match name {
@@ -51,7 +52,7 @@ fn pod(o: &mut Map<String, Value>) {
         }
     }
     if has(spec, "resources") {
-        pod_requests(spec);
+        pod_resources(spec);
     }
 }
 
@@ -65,25 +66,41 @@ fn requests_from_limits(container: &mut Map<String, Value>) {
     }
 }
 
-/// Pod-level requests: cpu and memory limits that are not asked for by the pod, unless containers ask for them.
-fn pod_requests(spec: &mut Map<String, Value>) {
-    let asked = |spec: &Map<String, Value>, name: &str| {
-        ["containers", "initContainers"].iter().any(|list| {
-            spec.get(*list)
-                .and_then(Value::as_array)
-                .is_some_and(|cs| cs.iter().any(|c| crate::tree::get(c, &["resources", "requests", name]).is_some()))
-        })
-    };
-    let by_containers: Vec<&str> = ["cpu", "memory"].into_iter().filter(|name| asked(spec, name)).collect();
+/// What a pod as a whole may use and asks for, as far as it says only a part of it.
+///
+/// Source: https://kubernetes.io/docs/tasks/configure-pod-container/assign-pod-level-resources/.
+fn pod_resources(spec: &mut Map<String, Value>) {
+    let list = |name: &str| spec.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let sums = |side: &str| by_containers(list("containers"), list("initContainers"), side);
+    let (asked, used) = (sums("requests"), sums("limits"));
     let Some(resources) = spec.get_mut("resources").and_then(Value::as_object_mut) else { return };
-    let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
-    let Some(requests) = child(resources, "requests") else { return };
-    for (name, limit) in limits {
-        let supported = matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-");
-        if supported && !by_containers.contains(&name.as_str()) {
-            requests.entry(name).or_insert(limit);
+    let given =
+        |resources: &Map<String, Value>, side: &str| resources.get(side).and_then(Value::as_object).cloned().unwrap_or_default();
+    let (mut limits, mut requests) = (given(resources, "limits"), given(resources, "requests"));
+    if limits.is_empty() && requests.is_empty() {
+        return;
+    }
+    // Pages that containers use are the pod's.
+    for (name, sum) in used.into_iter().filter(|(name, _)| is_huge(name) && !requests.contains_key(name)) {
+        limits.entry(name).or_insert_with(|| sum.to_string().into());
+    }
+    if !limits.is_empty() {
+        for (name, sum) in asked.into_iter().filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory")) {
+            requests.entry(name).or_insert_with(|| sum.to_string().into());
+        }
+        for (name, limit) in limits.iter().filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory") || is_huge(name)) {
+            requests.entry(name.clone()).or_insert_with(|| limit.clone());
         }
     }
+    for (side, amounts) in [("limits", limits), ("requests", requests)] {
+        if !amounts.is_empty() {
+            resources.insert(side.into(), amounts.into());
+        }
+    }
+}
+
+fn is_huge(name: &str) -> bool {
+    name.starts_with("hugepages-")
 }
 
 fn pod_spec(o: &mut Map<String, Value>) {
@@ -104,12 +121,17 @@ fn pod_spec(o: &mut Map<String, Value>) {
 }
 
 fn container(o: &mut Map<String, Value>) {
-    if blank(o, "imagePullPolicy") {
-        let latest = o.get("image").and_then(Value::as_str).is_none_or(|image| tag(image) == Some("latest"));
-        o.insert("imagePullPolicy".into(), if latest { "Always" } else { "IfNotPresent" }.into());
-    }
+    pull_policy(o, "imagePullPolicy", "image");
     or(o, "terminationMessagePath", "/dev/termination-log");
     or(o, "terminationMessagePolicy", "File");
+}
+
+/// What is named by the tag `latest` may be another image every time.
+fn pull_policy(o: &mut Map<String, Value>, field: &str, image: &str) {
+    if blank(o, field) {
+        let latest = o.get(image).and_then(Value::as_str).is_some_and(|image| tag(image) == Some("latest"));
+        o.insert(field.into(), if latest { "Always" } else { "IfNotPresent" }.into());
+    }
 }
 
 /// The tag of an image reference: `latest` where it names neither tag nor digest, `None` where it has only a digest or is no
@@ -164,5 +186,8 @@ fn is_repository(path: &str) -> bool {
 fn volume(o: &mut Map<String, Value>) {
     if !o.iter().any(|(name, source)| name != "name" && !source.is_null()) {
         o.insert("emptyDir".into(), json!({}));
+    }
+    if let Some(image) = o.get_mut("image").and_then(Value::as_object_mut) {
+        pull_policy(image, "pullPolicy", "reference");
     }
 }

@@ -112,6 +112,49 @@ fn an_image_without_tag_or_with_latest_is_always_pulled() {
     }
 }
 
+fn defaulted(resource: &str, body: Value) -> Value {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", resource).unwrap();
+    let mut object = decode(&tables, row, body).unwrap().object;
+    default_object(&tables, row, &mut object);
+    object
+}
+
+#[test]
+fn an_image_that_is_a_volume_is_pulled_like_any_other() {
+    for (reference, want) in [("a", "Always"), ("a:latest", "Always"), ("a:1", "IfNotPresent"), ("", "IfNotPresent")] {
+        let pod = defaulted("pods", json!({"spec": {"volumes": [{"name": "v", "image": {"reference": reference}}]}}));
+        assert_eq!(pod["spec"]["volumes"][0]["image"]["pullPolicy"], want, "{reference}");
+    }
+}
+
+#[test]
+fn amounts_of_resources_are_kept_in_thousandths() {
+    let quota = defaulted("resourcequotas", json!({"spec": {"hard": {"cpu": "0.0001", "memory": "1e-4", "pods": "1"}}}));
+    assert_eq!(quota["spec"]["hard"], json!({"cpu": "1m", "memory": "1e-3", "pods": "1"}));
+    let pod = defaulted("pods", json!({"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "100u"}}}]}}));
+    assert_eq!(pod["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "1m"}, "requests": {"cpu": "1m"}}));
+}
+
+#[test]
+fn a_pod_asks_for_what_its_containers_ask_for() {
+    let resources = |own: Value, containers: &[Value]| {
+        let containers: Vec<Value> = containers.iter().map(|one| json!({"name": "c", "resources": one})).collect();
+        defaulted("pods", json!({"spec": {"containers": containers, "resources": own}}))["spec"]["resources"].clone()
+    };
+    let cpu = json!({"requests": {"cpu": "500m"}});
+    assert_eq!(
+        resources(json!({"limits": {"cpu": "2", "memory": "1Gi"}}), &[cpu.clone(), cpu.clone()]),
+        json!({"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}})
+    );
+    let pages = json!({"limits": {"cpu": "1", "hugepages-2Mi": "2Mi"}});
+    assert_eq!(
+        resources(json!({"limits": {"cpu": "2"}}), &[pages.clone(), pages]),
+        json!({"limits": {"cpu": "2", "hugepages-2Mi": "4Mi"}, "requests": {"cpu": "2", "hugepages-2Mi": "4Mi"}})
+    );
+    assert_eq!(resources(json!({}), &[cpu]), json!({}));
+}
+
 #[test]
 fn text_of_a_secret_is_stored_as_bytes() {
     let tables = Tables::builtin();

@@ -26,27 +26,8 @@ pub fn usage(pod: &Value) -> Amounts {
     used
 }
 
-/// Source: https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
 fn total(pod: &Value, side: &str) -> Amounts {
-    let mut running = Amounts::new();
-    for container in items(pod, &["spec", "containers"]) {
-        add(&mut running, amounts(container, &["resources", side]));
-    }
-    let mut sidecars = Amounts::new();
-    let mut most = Amounts::new();
-    for container in items(pod, &["spec", "initContainers"]) {
-        let own = amounts(container, &["resources", side]);
-        if text(container, &["restartPolicy"]) == "Always" {
-            add(&mut running, own.clone());
-            add(&mut sidecars, own);
-            raise(&mut most, &sidecars);
-        } else {
-            let mut then = sidecars.clone();
-            add(&mut then, own);
-            raise(&mut most, &then);
-        }
-    }
-    raise(&mut running, &most);
+    let mut running = by_containers(items(pod, &["spec", "containers"]), items(pod, &["spec", "initContainers"]), side);
     // What the pod says as a whole counts instead.
     for (name, amount) in amounts(pod, &["spec", "resources", side]) {
         running.insert(name, amount);
@@ -56,6 +37,32 @@ fn total(pod: &Value, side: &str) -> Amounts {
             add(&mut running, Amounts::from([(name, amount)]));
         }
     }
+    running
+}
+
+/// What containers take together: those that run at once, or one that initialises beside the sidecars before it.
+///
+/// Source: https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+pub fn by_containers(regular: &[Value], init: &[Value], side: &str) -> Amounts {
+    let mut running = Amounts::new();
+    for container in regular {
+        add(&mut running, amounts(container, &["resources", side]));
+    }
+    let (mut sidecars, mut most) = (Amounts::new(), Amounts::new());
+    for container in init {
+        let own = amounts(container, &["resources", side]);
+        if text(container, &["restartPolicy"]) == "Always" {
+            add(&mut running, own.clone());
+            add(&mut sidecars, own);
+        } else {
+            // What it does not ask for itself, those beside it do: they run on, and are counted as running.
+            let beside = own.keys().filter_map(|name| Some((name.clone(), *sidecars.get(name)?))).collect();
+            let mut then = own;
+            add(&mut then, beside);
+            raise(&mut most, &then);
+        }
+    }
+    raise(&mut running, &most);
     running
 }
 

@@ -1,6 +1,4 @@
 //! Checks that many kinds share. Paths are below `at`; absent values pass unless said otherwise.
-use hashbrown::HashSet;
-
 use irori_api::field::{ErrorList, FieldError, FieldPath, Wrong};
 use serde_json::Value;
 
@@ -9,11 +7,16 @@ use crate::tree::{get, int, text};
 
 /// A struct as a stock server shows it in its messages: the name there, the name here, and what stands for a field that is not given.
 pub fn go(value: &Value, fields: &[(&str, &str, &str)]) -> String {
+    format!("{{{}}}", go_fields(value, fields))
+}
+
+/// Some fields of such a struct.
+pub fn go_fields(value: &Value, fields: &[(&str, &str, &str)]) -> String {
     let one = |(name, here, none): &(&str, &str, &str)| {
         let value = get(value, &[here]).map_or_else(|| (*none).to_owned(), shown::json);
         format!("{name:?}:{value}")
     };
-    format!("{{{}}}", fields.iter().map(one).collect::<Vec<_>>().join(","))
+    fields.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 /// An error that shows a struct.
@@ -153,18 +156,4 @@ pub fn amount_or_percent(errors: &mut ErrorList, value: Option<&Value>, at: &Fie
 /// The percentage of a value such as `30%`.
 pub fn percent(value: Option<&Value>) -> Option<i64> {
     value?.as_str()?.strip_suffix('%')?.parse().ok()
-}
-
-/// Objects of a list that carry the same key twice.
-pub fn duplicates(errors: &mut ErrorList, items: &[Value], at: &FieldPath, field: &str) {
-    let mut seen = HashSet::new();
-    for (i, item) in items.iter().enumerate() {
-        let key = text(item, &[field]);
-        if key.is_empty() {
-            continue;
-        }
-        if !seen.insert(key) {
-            errors.duplicate(at.index(i).child(field), key);
-        }
-    }
 }

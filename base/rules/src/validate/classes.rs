@@ -9,7 +9,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, container, devices, selector, storage};
+use super::{check, compute, devices, selector, storage};
 use crate::tree::{get, int, items, map, text};
 
 /// Parameters of one class, and the bytes of their keys and values.
@@ -43,7 +43,7 @@ pub fn content(kind: &str, object: &Value, spec: &Value, errors: &mut ErrorList)
             errors.invalid_each(&root.child("storageClassName"), class, names::dns_subdomain(class));
             selector::label_selector(get(object, &["nodeTopology"]), &root.child("nodeTopology"), errors);
             if let Some(amount) = get(object, &["capacity"]).and_then(Value::as_str) {
-                container::quantity_not_negative(amount, &root.child("capacity"), errors);
+                compute::quantity_not_negative(amount, &root.child("capacity"), errors);
             }
         }
         _ => {}

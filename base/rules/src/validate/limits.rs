@@ -21,7 +21,7 @@ pub fn limit_range(object: &Value, errors: &mut ErrorList) {
         for side in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
             for name in map(item, &[side]).into_iter().flatten().map(|(name, _)| name) {
                 if kind == "Container" || kind == "Pod" {
-                    super::container::resource_name(name, &at.child(side).key(name), errors);
+                    super::compute::resource_name(name, &at.child(side).key(name), errors);
                 }
                 if seen.insert(name) {
                     all.push(name);
@@ -102,9 +102,9 @@ pub fn quota(object: &Value, errors: &mut ErrorList) {
             errors.invalid(at.clone(), name.as_str(), "must be a standard resource for quota");
         }
         let amount = amount.as_str().unwrap_or("0");
-        super::container::quantity_not_negative(amount, &at, errors);
+        super::compute::quantity_not_negative(amount, &at, errors);
         let counted = name.starts_with("count/") || COUNTED.contains(&name.as_str());
-        if counted && !super::container::whole(amount) {
+        if counted && !super::compute::whole(amount) {
             errors.invalid(at, amount, "must be an integer");
         }
     }

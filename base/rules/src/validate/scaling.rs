@@ -66,10 +66,8 @@ pub fn content(group: &str, kind: &str, object: &Value, errors: &mut ErrorList) 
             } else {
                 errors.invalid_each(&FieldPath::new("handler"), handler, names::dns_label(handler));
             }
-            for (name, amount) in crate::tree::map(object, &["overhead", "podFixed"]).into_iter().flatten() {
-                let at = FieldPath::new("overhead").child("limits").key(name);
-                super::container::resource_name(name, &at, errors);
-                super::container::quantity_not_negative(amount.as_str().unwrap_or("0"), &at, errors);
+            if let Some(fixed) = crate::tree::map(object, &["overhead", "podFixed"]) {
+                super::compute::overhead(fixed, &FieldPath::new("overhead"), errors);
             }
             if let Some(scheduling) = get(object, &["scheduling"]) {
                 let at = FieldPath::new("scheduling");

@@ -1,5 +1,5 @@
 //! Label selectors, node selectors and taints' tolerations.
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use irori_api::{
     field::{ErrorList, FieldPath},
@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{check, meta};
 use crate::tree::{get, items, map, text};
+
+#[cfg(test)]
+mod tests;
 
 /// A label selector; absent is fine.
 pub fn label_selector(selector: Option<&Value>, at: &FieldPath, errors: &mut ErrorList) {
@@ -64,11 +67,12 @@ pub fn node_selector(selector: &Value, at: &FieldPath, errors: &mut ErrorList) {
         errors.required(at.child("nodeSelectorTerms"), "must have at least one node selector term");
     }
     for (i, term) in terms.iter().enumerate() {
-        node_term(term, &at.child("nodeSelectorTerms").index(i), errors);
+        node_term(term, true, &at.child("nodeSelectorTerms").index(i), errors);
     }
 }
 
-pub fn node_term(term: &Value, at: &FieldPath, errors: &mut ErrorList) {
+/// `required`: as opposed to preferred, whose values may be anything.
+fn node_term(term: &Value, required: bool, at: &FieldPath, errors: &mut ErrorList) {
     for (i, expression) in items(term, &["matchExpressions"]).iter().enumerate() {
         let at = at.child("matchExpressions").index(i);
         let values = items(expression, &["values"]);
@@ -87,6 +91,9 @@ pub fn node_term(term: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
         let key = text(expression, &["key"]);
         errors.invalid_each(&at.child("key"), key, names::qualified_name(key));
+        for (j, value) in values.iter().filter_map(Value::as_str).enumerate().filter(|_| required) {
+            errors.invalid_each(&at.child("values").index(j), value, names::label_value(value));
+        }
     }
     for (i, field) in items(term, &["matchFields"]).iter().enumerate() {
         let at = at.child("matchFields").index(i);
@@ -129,7 +136,7 @@ pub fn affinity(affinity: &Value, at: &FieldPath, errors: &mut ErrorList) {
         for (i, item) in items(node, &[PREFERRED]).iter().enumerate() {
             let at = at.child(PREFERRED).index(i);
             weight(item, &at, errors);
-            node_term(get(item, &["preference"]).unwrap_or(&Value::Null), &at.child("preference"), errors);
+            node_term(get(item, &["preference"]).unwrap_or(&Value::Null), false, &at.child("preference"), errors);
         }
     }
     for side in ["podAffinity", "podAntiAffinity"] {
@@ -149,22 +156,48 @@ pub fn affinity(affinity: &Value, at: &FieldPath, errors: &mut ErrorList) {
 fn pod_term(term: &Value, at: &FieldPath, errors: &mut ErrorList) {
     label_selector(get(term, &["labelSelector"]), &at.child("labelSelector"), errors);
     label_selector(get(term, &["namespaceSelector"]), &at.child("namespaceSelector"), errors);
-    for (i, namespace) in items(term, &["namespaces"]).iter().filter_map(Value::as_str).enumerate() {
-        errors.invalid_each(&at.child("namespace").index(i), namespace, names::dns_label(namespace));
+    // All are told by the path of the list, in the singular.
+    for namespace in items(term, &["namespaces"]).iter().filter_map(Value::as_str) {
+        errors.invalid_each(&at.child("namespace"), namespace, names::dns_label(namespace));
     }
-    for keys in ["matchLabelKeys", "mismatchLabelKeys"] {
-        if !items(term, &[keys]).is_empty() && get(term, &["labelSelector"]).is_none() {
-            errors.forbidden(at.child(keys), "must not be specified when labelSelector is not set");
-        }
-        for (i, key) in items(term, &[keys]).iter().filter_map(Value::as_str).enumerate() {
-            errors.invalid_each(&at.child(keys).index(i), key, names::qualified_name(key));
-        }
-    }
+    label_keys(term, at, errors);
     let key = text(term, &["topologyKey"]);
     if key.is_empty() {
         errors.required(at.child("topologyKey"), "can not be empty");
     }
     errors.invalid_each(&at.child("topologyKey"), key, names::qualified_name(key));
+}
+
+/// Keys whose values are taken from the pod itself, to be matched or not.
+///
+/// Source: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#matchlabelkeys.
+fn label_keys(of: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let chosen = get(of, &["labelSelector"]);
+    let keys = |field: &str| items(of, &[field]).iter().filter_map(Value::as_str);
+    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+        if chosen.is_none() && keys(field).next().is_some() {
+            errors.forbidden(at.child(field), "must not be specified when labelSelector is not set");
+            continue;
+        }
+        for (i, key) in keys(field).enumerate() {
+            errors.invalid_each(&at.child(field).index(i), key, names::qualified_name(key));
+        }
+    }
+    let chosen = chosen.unwrap_or(&Value::Null);
+    // Matched keys have become expressions by now: a second mention of one is somebody's own.
+    let places: HashMap<&str, usize> = keys("matchLabelKeys").enumerate().map(|(i, key)| (key, i)).collect();
+    let mut seen: HashSet<&str> = map(chosen, &["matchLabels"]).into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    for key in items(chosen, &["matchExpressions"]).iter().map(|expression| text(expression, &["key"])) {
+        if !seen.insert(key)
+            && let Some(place) = places.get(key)
+        {
+            errors.invalid(at.index(*place), key, "exists in both matchLabelKeys and labelSelector");
+        }
+    }
+    let mismatched: HashSet<&str> = keys("mismatchLabelKeys").collect();
+    for (i, key) in keys("matchLabelKeys").enumerate().filter(|(_, key)| mismatched.contains(key)) {
+        errors.invalid(at.child("matchLabelKeys").index(i), key, "exists in both matchLabelKeys and mismatchLabelKeys");
+    }
 }
 
 /// Tolerations of a pod.
@@ -241,9 +274,7 @@ pub fn spread(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
         for policy in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
             check::one_of(errors, constraint, &at, &[policy], &["Honor", "Ignore"]);
         }
-        if !items(constraint, &["matchLabelKeys"]).is_empty() && get(constraint, &["labelSelector"]).is_none() {
-            errors.forbidden(at.child("matchLabelKeys"), "must not be specified when labelSelector is not set");
-        }
+        label_keys(constraint, &at, errors);
         label_selector(get(constraint, &["labelSelector"]), &at.child("labelSelector"), errors);
     }
 }

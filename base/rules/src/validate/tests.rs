@@ -1,8 +1,66 @@
 use irori_api::row::Tables;
 use serde_json::{Value, json};
 
-use super::{validate_scale, validate_update};
-use crate::prepare::Part;
+use super::{validate_create, validate_scale, validate_update};
+use crate::{PatchKind, apply_patch, prepare::Part};
+
+/// What is wrong with a new object.
+fn created(resource: (&str, &str), body: Value) -> Vec<String> {
+    let tables = Tables::builtin();
+    let row = tables.resource(resource.0, "v1", resource.1).unwrap();
+    let mut object = crate::decode(&tables, row, body).unwrap().object;
+    crate::default_object(&tables, row, &mut object);
+    validate_create(row, row, &object).iter().map(|e| e.to_string()).collect()
+}
+
+fn merged(of: Value, fields: &Value) -> Value {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "pods").unwrap();
+    apply_patch(&tables, row, &of, PatchKind::Merge, fields).unwrap()
+}
+
+fn pod_body(spec: Value) -> Value {
+    let plain = json!({"containers": [{"name": "c", "image": "a/b:1"}], "serviceAccountName": "default"});
+    json!({"metadata": {"name": "p", "namespace": "n"}, "spec": merged(plain, &spec)})
+}
+
+/// What is wrong with a pod of one container `c` and these further fields.
+pub(super) fn pod(spec: Value) -> Vec<String> {
+    created(("", "pods"), pod_body(spec))
+}
+
+/// The same of a pod whose container has these further fields.
+pub(super) fn container(fields: Value) -> Vec<String> {
+    pod(with_container(fields))
+}
+
+pub(super) fn with_container(fields: Value) -> Value {
+    json!({"containers": [merged(json!({"name": "c", "image": "a/b:1"}), &fields)]})
+}
+
+/// The same of the template of a ReplicaSet.
+pub(super) fn template(spec: Value) -> Vec<String> {
+    let mut template = pod_body(spec);
+    template["metadata"] = json!({"labels": {"a": "b"}});
+    let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
+    created(("apps", "replicasets"), json!({"metadata": {"name": "r", "namespace": "n"}, "spec": spec}))
+}
+
+#[test]
+fn a_pod_that_older_rules_let_pass_may_still_be_changed() {
+    let bad = json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "k", "operator": "In", "values": ["Bad value!"]}]}
+    ]}}}});
+    let with_image = |image: &str| {
+        let mut pod = pod_body(bad.clone());
+        pod["spec"]["containers"][0]["image"] = image.into();
+        pod
+    };
+    assert_eq!(pod(bad.clone()).len(), 1);
+    assert!(changed(("", "pods"), with_image("a/b:1"), with_image("a/b:2")).is_empty());
+    let got = changed(("", "pods"), with_image("a/b:1"), with_image(" "));
+    assert!(!got.is_empty() && got.iter().all(|error| error.starts_with("spec.containers[0].image: ")), "{got:?}");
+}
 
 fn changed(resource: (&str, &str), old: Value, new: Value) -> Vec<String> {
     let tables = Tables::builtin();

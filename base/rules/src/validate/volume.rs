@@ -1,176 +1,200 @@
-//! Volumes of a pod, and where containers mount them.
-use hashbrown::{HashMap, HashSet};
+//! Volumes of a pod.
+//!
+//! Source: https://kubernetes.io/docs/concepts/storage/volumes/.
+use hashbrown::HashSet;
 
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{check, container, selector};
-use crate::tree::{get, int, items, map, text};
+use super::{check, disk, meta, projected};
+use crate::tree::{get, map, text};
 
-/// Checks the volumes of a pod and gives those that containers may mount.
-pub fn volumes<'v>(list: &'v [Value], pod: &str, at: &FieldPath, errors: &mut ErrorList) -> Vec<&'v Value> {
-    let mut good = Vec::new();
-    let mut seen = HashSet::new();
+#[cfg(test)]
+mod tests;
+
+/// Checks the volumes of a pod and gives those that containers may mount. `pod`: the name of the pod; `None` in a template.
+pub fn volumes<'v>(list: &'v [Value], pod: Option<&str>, at: &FieldPath, errors: &mut ErrorList) -> Vec<&'v Value> {
+    let claims = made_claims(list, pod);
+    let (mut good, mut seen) = (Vec::new(), HashSet::new());
     for (i, volume) in list.iter().enumerate() {
         let at = at.index(i);
         let name = text(volume, &["name"]);
         let before = errors.len();
-        let again = !seen.insert(name);
         sources(volume, pod, &at, errors);
-        if name.is_empty() {
-            errors.required(at.child("name"), "");
-        } else {
-            let wrong = names::dns_label(name);
-            if wrong.is_empty() && again {
-                errors.duplicate(at.child("name"), name);
-            }
-            errors.invalid_each(&at.child("name"), name, wrong);
+        check::required_name(errors, volume, &at, &["name"], names::dns_label);
+        // Names of broken volumes are not remembered.
+        if seen.contains(name) {
+            errors.duplicate(at.child("name"), name);
         }
         if errors.len() == before {
+            seen.insert(name);
             good.push(volume);
+        }
+        let claim = text(volume, &["persistentVolumeClaim", "claimName"]);
+        if claims.contains(claim) {
+            let why = "must not reference a PVC that gets created for an ephemeral volume";
+            errors.invalid(at.at(["persistentVolumeClaim", "claimName"]), claim, why);
         }
     }
     good
 }
 
-fn sources(volume: &Value, pod: &str, at: &FieldPath, errors: &mut ErrorList) {
-    // The order in which upstream looks at the sources: the first counts, the others are too many.
-    const ORDER: &[&str] = &[
-        "emptyDir",
-        "hostPath",
-        "gitRepo",
-        "gcePersistentDisk",
-        "awsElasticBlockStore",
-        "secret",
-        "nfs",
-        "iscsi",
-        "glusterfs",
-        "flocker",
-        "persistentVolumeClaim",
-        "rbd",
-        "cinder",
-        "cephfs",
-        "quobyte",
-        "downwardAPI",
-        "fc",
-        "flexVolume",
-        "configMap",
-        "azureFile",
-        "vsphereVolume",
-        "photonPersistentDisk",
-        "portworxVolume",
-        "azureDisk",
-        "storageos",
-        "projected",
-        "scaleIO",
-        "csi",
-        "ephemeral",
-        "image",
-    ];
+/// Names of the claims that are made for volumes of a pod.
+fn made_claims(list: &[Value], pod: Option<&str>) -> HashSet<String> {
+    let Some(pod) = pod.filter(|name| !name.is_empty()) else { return HashSet::new() };
+    let ephemeral = list.iter().filter(|volume| get(volume, &["ephemeral"]).is_some());
+    ephemeral.map(|volume| format!("{pod}-{}", text(volume, &["name"]))).collect()
+}
+
+/// Kinds of sources in the order in which upstream looks at them, and how errors of one too many spell them.
+const SOURCES: &[(&str, &str)] = &[
+    ("emptyDir", "emptyDir"),
+    ("hostPath", "hostPath"),
+    ("gitRepo", "gitRepo"),
+    ("gcePersistentDisk", "gcePersistentDisk"),
+    ("awsElasticBlockStore", "awsElasticBlockStore"),
+    ("secret", "secret"),
+    ("nfs", "nfs"),
+    ("iscsi", "iscsi"),
+    ("glusterfs", "glusterfs"),
+    ("flocker", "flocker"),
+    ("persistentVolumeClaim", "persistentVolumeClaim"),
+    ("rbd", "rbd"),
+    ("cinder", "cinder"),
+    ("cephfs", "cephFS"),
+    ("quobyte", "quobyte"),
+    ("downwardAPI", "downwarAPI"),
+    ("fc", "fc"),
+    ("flexVolume", "flexVolume"),
+    ("configMap", "configMap"),
+    ("azureFile", "azureFile"),
+    ("vsphereVolume", "vsphereVolume"),
+    ("photonPersistentDisk", "photonPersistentDisk"),
+    ("portworxVolume", "portworxVolume"),
+    ("azureDisk", "azureDisk"),
+    ("storageos", "storageos"),
+    ("projected", "projected"),
+    ("scaleIO", "scaleIO"),
+    ("csi", "csi"),
+    ("ephemeral", "ephemeral"),
+    ("image", "image"),
+];
+
+fn sources(volume: &Value, pod: Option<&str>, at: &FieldPath, errors: &mut ErrorList) {
     let there = volume.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let mut given: Vec<usize> = there.filter_map(|(name, _)| ORDER.iter().position(|kind| kind == name)).collect();
+    let mut given: Vec<usize> = there.filter_map(|(name, _)| SOURCES.iter().position(|(kind, _)| kind == name)).collect();
     given.sort_unstable();
-    for (i, kind) in given.into_iter().map(|at| ORDER[at]).enumerate() {
-        let named = at;
-        let at = at.child(kind);
-        if i > 0 {
-            errors.forbidden(at, "may not specify more than 1 volume type");
-            continue;
-        }
+    // The first counts, the others are too many.
+    for (i, (kind, told)) in given.into_iter().map(|at| SOURCES[at]).enumerate() {
         let Some(source) = get(volume, &[kind]) else { continue };
-        source_of(kind, source, (text(volume, &["name"]), pod, named), &at, errors);
+        if i > 0 {
+            errors.forbidden(at.child(told), "may not specify more than 1 volume type");
+        } else {
+            // Errors of this kind are spelled so.
+            let path = if kind == "gcePersistentDisk" { "persistentDisk" } else { kind };
+            source_of(kind, source, pod.is_some(), &at.child(path), errors);
+        }
+        match kind {
+            "iscsi" => host_session(volume, source, at, errors),
+            "ephemeral" if i == 0 => claim_name(text(volume, &["name"]), pod, at, errors),
+            _ => {}
+        }
     }
 }
 
-/// `whose`: names of volume and pod, path of the volume.
-fn source_of(kind: &str, source: &Value, whose: (&str, &str, &FieldPath), at: &FieldPath, errors: &mut ErrorList) {
-    let (name, pod, named) = whose;
+fn source_of(kind: &str, source: &Value, of_pod: bool, at: &FieldPath, errors: &mut ErrorList) {
     match kind {
         "emptyDir" if text(source, &["sizeLimit"]).starts_with('-') => {
             errors.forbidden(at.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
         }
         "hostPath" => host_path(source, at, errors),
-        "secret" => {
-            check::required(errors, source, at, &["secretName"]);
-            files(source, "defaultMode", at, errors);
-        }
-        "configMap" => {
-            check::required(errors, source, at, &["name"]);
-            files(source, "defaultMode", at, errors);
+        "secret" | "configMap" => {
+            check::required(errors, source, at, &[if kind == "secret" { "secretName" } else { "name" }]);
+            projected::mode(source, "defaultMode", at, errors);
+            projected::keys(source, at, errors);
         }
         "downwardAPI" => {
-            mode(source, "defaultMode", at, errors);
-            downward(source, at, errors);
+            projected::mode(source, "defaultMode", at, errors);
+            projected::downward(source, at, errors);
         }
-        "projected" => projected(source, at, errors),
-        "persistentVolumeClaim" => {
-            check::required(errors, source, at, &["claimName"]);
-        }
+        "projected" => projected::projected(source, at, errors),
         "nfs" => nfs(source, at, errors),
-        "csi" => {
-            check::required(errors, source, at, &["driver"]);
-        }
         "image" => {
-            check::one_of(errors, source, at, &["pullPolicy"], &["Always", "IfNotPresent", "Never"]);
+            if of_pod {
+                check::required(errors, source, at, &["reference"]);
+            }
+            check::required_one_of(errors, source, at, &["pullPolicy"], &["Always", "IfNotPresent", "Never"]);
         }
         "ephemeral" => match get(source, &["volumeClaimTemplate"]) {
             None => errors.required(at.child("volumeClaimTemplate"), ""),
-            Some(template) => {
-                let claim = format!("{pod}-{name}");
-                if !pod.is_empty() && !name.is_empty() {
-                    for why in names::dns_subdomain(&claim) {
-                        errors.invalid(named.child("name"), name, format!("PVC name \"{claim}\": {why}"));
-                    }
-                }
-                super::storage::claim_spec(
-                    get(template, &["spec"]).unwrap_or(&Value::Null),
-                    &at.child("volumeClaimTemplate").child("spec"),
-                    errors,
-                );
-            }
+            Some(template) => claim_template(template, &at.child("volumeClaimTemplate"), errors),
         },
-        "iscsi" => {
-            for field in ["targetPortal", "iqn"] {
-                check::required(errors, source, at, &[field]);
-            }
-        }
-        "rbd" => {
-            if items(source, &["monitors"]).is_empty() {
-                errors.required(at.child("monitors"), "");
-            }
-            check::required(errors, source, at, &["image"]);
-        }
-        "cephfs" if items(source, &["monitors"]).is_empty() => errors.required(at.child("monitors"), ""),
-        "glusterfs" => {
-            check::required(errors, source, at, &["endpoints"]);
-            check::required(errors, source, at, &["path"]);
-        }
-        "azureFile" => {
-            check::required(errors, source, at, &["secretName"]);
-            check::required(errors, source, at, &["shareName"]);
-        }
-        "gcePersistentDisk" => {
-            check::required(errors, source, at, &["pdName"]);
-        }
-        "awsElasticBlockStore" | "cinder" | "portworxVolume" => {
-            check::required(errors, source, at, &["volumeID"]);
-        }
-        "flexVolume" => {
-            check::required(errors, source, at, &["driver"]);
-        }
-        "gitRepo" => {
-            check::required(errors, source, at, &["repository"]);
-        }
-        _ => {}
+        _ => disk::source(kind, source, at, errors),
     }
+}
+
+/// The session of an initiator is named after the volume.
+fn host_session(volume: &Value, source: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let (name, portal) = (text(volume, &["name"]), text(source, &["targetPortal"]));
+    if get(source, &["initiatorName"]).is_some() && name.len() + 1 + portal.len() > 64 {
+        let why =
+            "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+        errors.invalid(at.child("name"), name, why);
+    }
+}
+
+/// The claim of an ephemeral volume is named after pod and volume.
+fn claim_name(name: &str, pod: Option<&str>, at: &FieldPath, errors: &mut ErrorList) {
+    let Some(pod) = pod.filter(|pod| !pod.is_empty() && !name.is_empty()) else { return };
+    let claim = format!("{pod}-{name}");
+    for why in names::dns_subdomain(&claim) {
+        errors.invalid(at.child("name"), name, format!("PVC name \"{claim}\": {why}"));
+    }
+}
+
+fn claim_template(template: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    /// What a claim does not take from its template, as it is told.
+    const OWN: &[(&str, &str)] = &[
+        ("name", "name"),
+        ("generateName", "generateName"),
+        ("namespace", "namespace"),
+        ("selfLink", "selfLink"),
+        ("uid", "uID"),
+        ("resourceVersion", "resourceVersion"),
+        ("generation", "generation"),
+        ("creationTimestamp", "creationTimestamp"),
+        ("deletionTimestamp", "deletionTimestamp"),
+        ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+        ("ownerReferences", "ownerReferences"),
+        ("finalizers", "finalizers"),
+        ("managedFields", "managedFields"),
+    ];
+    let nothing = Value::Object(Map::new());
+    let given = get(template, &["metadata"]).unwrap_or(&nothing);
+    let path = at.child("metadata");
+    meta::annotations(given, &path.child("annotations"), errors);
+    meta::labels(get(given, &["labels"]), &path.child("labels"), errors);
+    for (field, told) in OWN {
+        let set = map(given, &[]).and_then(|fields| fields.get(*field)).is_some_and(|value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Number(n) => n.as_i64() != Some(0),
+            _ => true,
+        });
+        if set {
+            errors.forbidden(path.child(told), "cannot be set");
+        }
+    }
+    super::storage::claim_spec(get(template, &["spec"]).unwrap_or(&Value::Null), &at.child("spec"), errors);
 }
 
 pub fn nfs(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::required(errors, source, at, &["server"]);
-    if check::required(errors, source, at, &["path"]) && !text(source, &["path"]).starts_with('/') {
+    check::required(errors, source, at, &["path"]);
+    if !text(source, &["path"]).starts_with('/') {
         errors.invalid(at.child("path"), text(source, &["path"]), "must be an absolute path");
     }
 }
@@ -181,9 +205,7 @@ pub fn host_path(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
         errors.required(at.child("path"), "");
         return;
     }
-    if path.split('/').any(|step| step == "..") {
-        errors.invalid(at.child("path"), path, "must not contain '..'");
-    }
+    no_backsteps(errors, path, &at.child("path"));
     let known = ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
     check::one_of(errors, source, at, &["type"], &known);
 }
@@ -193,180 +215,11 @@ pub fn local_path(errors: &mut ErrorList, path: &str, at: &FieldPath) {
     if path.starts_with('/') {
         errors.invalid(at.clone(), path, "must be a relative path");
     }
+    no_backsteps(errors, path, at);
+}
+
+pub fn no_backsteps(errors: &mut ErrorList, path: &str, at: &FieldPath) {
     if path.split('/').any(|step| step == "..") {
         errors.invalid(at.clone(), path, "must not contain '..'");
-    }
-}
-
-fn mode(source: &Value, field: &str, at: &FieldPath, errors: &mut ErrorList) {
-    if let Some(mode) = int(source, &[field]).filter(|m| !(0..=0o777).contains(m)) {
-        errors.invalid(at.child(field), mode, "must be a number between 0 and 0777 (octal), both inclusive");
-    }
-}
-
-fn files(source: &Value, default_mode: &str, at: &FieldPath, errors: &mut ErrorList) {
-    mode(source, default_mode, at, errors);
-    for (i, item) in items(source, &["items"]).iter().enumerate() {
-        let at = at.child("items").index(i);
-        check::required(errors, item, &at, &["key"]);
-        if check::required(errors, item, &at, &["path"]) {
-            file_path(errors, text(item, &["path"]), &at.child("path"));
-        }
-        mode(item, "mode", &at, errors);
-    }
-}
-
-/// The path of a file that a volume writes: local, and not one of the volume's own.
-fn file_path(errors: &mut ErrorList, path: &str, at: &FieldPath) {
-    local_path(errors, path, at);
-    if path.starts_with("..") && !path.starts_with("../") {
-        errors.invalid(at.clone(), path, "must not start with '..'");
-    }
-}
-
-fn downward(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    for item in items(source, &["items"]) {
-        if check::required(errors, item, at, &["path"]) {
-            file_path(errors, text(item, &["path"]), &at.child("path"));
-        }
-        match (get(item, &["fieldRef"]), get(item, &["resourceFieldRef"])) {
-            (Some(_), Some(_)) => {
-                errors.invalid(at.clone(), "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
-            }
-            (Some(field), None) => {
-                let path = text(field, &["fieldPath"]);
-                let labels = matches!(path, "metadata.labels" | "metadata.annotations");
-                if !labels {
-                    container::field_ref(field, &at.child("fieldRef"), errors);
-                }
-            }
-            (None, Some(field)) => {
-                check::required(errors, field, &at.child("resourceFieldRef"), &["containerName"]);
-                if check::required(errors, field, &at.child("resourceFieldRef"), &["resource"]) {
-                    container::resource_field(
-                        text(field, &["resource"]),
-                        &at.child("resourceFieldRef").child("resource"),
-                        errors,
-                    );
-                }
-            }
-            (None, None) => errors.required(at.child("fieldRef"), "one of fieldRef and resourceFieldRef is required"),
-        }
-        mode(item, "mode", at, errors);
-    }
-}
-
-fn projected(source: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    mode(source, "defaultMode", at, errors);
-    for (i, one) in items(source, &["sources"]).iter().enumerate() {
-        let at = at.child("sources").index(i);
-        let given = map(one, &[]).map_or(0, |m| m.len());
-        if given > 1 {
-            errors.forbidden(at.clone(), "may not specify more than 1 volume type");
-        }
-        for kind in ["secret", "configMap"] {
-            if let Some(inner) = get(one, &[kind]) {
-                check::required(errors, inner, &at.child(kind), &["name"]);
-                files(inner, "defaultMode", &at.child(kind), errors);
-            }
-        }
-        if let Some(inner) = get(one, &["downwardAPI"]) {
-            downward(inner, &at.child("downwardAPI"), errors);
-        }
-        if let Some(token) = get(one, &["serviceAccountToken"]) {
-            let at = at.child("serviceAccountToken");
-            let seconds = int(token, &["expirationSeconds"]).unwrap_or(3600);
-            if seconds < 600 {
-                errors.invalid(at.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
-            }
-            if seconds > 1 << 32 {
-                errors.invalid(at.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds");
-            }
-            if check::required(errors, token, &at, &["path"]) {
-                file_path(errors, text(token, &["path"]), &at.child("path"));
-            }
-        }
-        if let Some(bundle) = get(one, &["clusterTrustBundle"]) {
-            selector::label_selector(
-                get(bundle, &["labelSelector"]),
-                &at.child("clusterTrustBundle").child("labelSelector"),
-                errors,
-            );
-        }
-    }
-}
-
-/// Where a container sees its volumes.
-pub fn mounts(container: &Value, volumes: &HashMap<&str, &Value>, at: &FieldPath, errors: &mut ErrorList) {
-    let mut seen = HashSet::new();
-    for (i, mount) in items(container, &["volumeMounts"]).iter().enumerate() {
-        let at = at.child("volumeMounts").index(i);
-        let name = text(mount, &["name"]);
-        if name.is_empty() {
-            errors.required(at.child("name"), "");
-        }
-        if !volumes.contains_key(name) {
-            errors.not_found(at.child("name"), name);
-        }
-        let path = text(mount, &["mountPath"]);
-        if path.is_empty() {
-            errors.required(at.child("mountPath"), "");
-        }
-        if !seen.insert(path) {
-            errors.invalid(at.child("mountPath"), path, "must be unique");
-        }
-        for field in ["subPath", "subPathExpr"] {
-            let sub = text(mount, &[field]);
-            if !sub.is_empty() {
-                local_path(errors, sub, &at.child(field));
-            }
-        }
-        if !text(mount, &["subPath"]).is_empty() && !text(mount, &["subPathExpr"]).is_empty() {
-            errors.invalid(
-                at.child("subPathExpr"),
-                text(mount, &["subPathExpr"]),
-                "subPathExpr and subPath are mutually exclusive",
-            );
-        }
-        let propagation = ["None", "HostToContainer", "Bidirectional"];
-        if let Some(given) = get(mount, &["mountPropagation"]).and_then(Value::as_str) {
-            let mut sorted = propagation;
-            sorted.sort_unstable();
-            if !propagation.contains(&given) {
-                errors.not_supported(at.child("mountPropagation"), given, &sorted);
-            }
-            if given == "Bidirectional" && !crate::tree::flag(container, &["securityContext", "privileged"]) {
-                errors.forbidden(
-                    at.child("mountPropagation"),
-                    "Bidirectional mount propagation is available only to privileged containers",
-                );
-            }
-        }
-        if let Some(given) = get(mount, &["recursiveReadOnly"]).and_then(Value::as_str)
-            && !matches!(given, "Disabled" | "Enabled" | "IfPossible")
-        {
-            let at = FieldPath::new(at.to_string().rsplit_once('[').map_or("", |(head, _)| head));
-            errors.not_supported(at.child("recursiveReadOnly"), given, &["Disabled", "Enabled", "IfPossible"]);
-        }
-    }
-    let claims =
-        |name: &str| volumes.get(name).map(|v| get(v, &["persistentVolumeClaim"]).is_some() || get(v, &["ephemeral"]).is_some());
-    for (i, device) in items(container, &["volumeDevices"]).iter().enumerate() {
-        let at = at.child("volumeDevices").index(i);
-        let name = text(device, &["name"]);
-        if name.is_empty() {
-            errors.required(at.child("name"), "");
-        }
-        match claims(name) {
-            None => errors.not_found(at.child("name"), name),
-            Some(false) => errors.not_found(at.child("name"), name),
-            Some(true) => {}
-        }
-        let path = text(device, &["devicePath"]);
-        if path.is_empty() {
-            errors.required(at.child("devicePath"), "");
-        } else if path.split('/').any(|s| s == "..") {
-            errors.invalid(at.child("devicePath"), path, "can not contain backsteps ('..')");
-        }
     }
 }

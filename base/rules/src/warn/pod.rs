@@ -1,10 +1,10 @@
 //! Warnings of pods, and of templates of pods.
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
 use irori_api::field::FieldPath;
 use serde_json::Value;
 
-use super::{doubles, each, fraction, kinds, node_labels};
+use super::{COMPARED_MAX, doubles, each, fraction, kinds, node_labels, paths};
 use crate::tree::{get, int, items, map, text};
 
 const SECCOMP: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
@@ -49,13 +49,14 @@ fn content(of: &Value, around: &FieldPath, is_template: bool, told: &mut Vec<Str
     }
     for (at, volume) in each(spec, &["volumes"], &at) {
         for (field, history) in GONE_VOLUMES.iter().filter(|(field, _)| get(volume, &[field]).is_some()) {
+            let field = if *field == "storageos" { "storageOS" } else { field };
             told.push(format!("{}: {history}", at.child(field)));
         }
         if let Some(claim) = get(volume, &["ephemeral", "volumeClaimTemplate", "spec"]) {
             kinds::claim(claim, &at.child("ephemeral").child("volumeClaimTemplate").child("spec"), told);
         }
     }
-    token_paths(spec, &at, told);
+    paths::overlaps(items(spec, &["volumes"]), told);
     for (i, ip) in doubles(items(spec, &["hostAliases"]), "ip") {
         told.push(format!("{}: duplicate ip {ip:?}", at.child("hostAliases").index(i).child("ip")));
     }
@@ -132,33 +133,6 @@ fn labels(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
     }
 }
 
-/// Files of projected volumes that lie where a token does.
-fn token_paths(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
-    let tokens: HashSet<&str> = items(spec, &["volumes"])
-        .iter()
-        .flat_map(|volume| items(volume, &["projected", "sources"]))
-        .filter_map(|source| get(source, &["serviceAccountToken", "path"]).and_then(Value::as_str))
-        .collect();
-    for (at, volume) in each(spec, &["volumes"], at) {
-        for source in items(volume, &["projected", "sources"]) {
-            for (field, word) in [("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI")] {
-                let list = at.child("projected").child("sources").child(word);
-                for (i, item) in items(source, &[field, "items"]).iter().enumerate() {
-                    let path = text(item, &["path"]);
-                    if tokens.contains(path) {
-                        told.push(format!("{}: has duplicated path with ServiceAccountToken {path:?}", list.index(i)));
-                    }
-                }
-            }
-            let path = text(source, &["clusterTrustBundle", "path"]);
-            if tokens.contains(path) {
-                let at = at.child("projected").child("sources").child("ClusterTrustBundle");
-                told.push(format!("{at}: has duplicated path with ServiceAccountToken {path:?}"));
-            }
-        }
-    }
-}
-
 /// Variables that hide earlier ones without building on them.
 fn variables(env: &[Value], at: &FieldPath, told: &mut Vec<String>) {
     for (i, name) in doubles(env, "name") {
@@ -172,13 +146,20 @@ fn variables(env: &[Value], at: &FieldPath, told: &mut Vec<String>) {
 
 /// Ports that are said twice, in one or several containers.
 fn ports(containers: &[(FieldPath, &Value)], told: &mut Vec<String>) {
-    let mut seen: Vec<(FieldPath, &Value)> = Vec::new();
+    let host = |p: &Value| int(p, &["hostPort"]).unwrap_or(0);
+    let ip = |p: &'_ Value| text(p, &["hostIP"]).to_owned();
+    let (mut seen, mut compared) = (HashMap::<_, Vec<(FieldPath, &Value)>>::new(), 0);
     for (at, container) in containers {
         for (at, port) in each(container, &["ports"], at) {
-            let host = |p: &Value| int(p, &["hostPort"]).unwrap_or(0);
-            let ip = |p: &Value| text(p, &["hostIP"]).to_owned();
-            let same = |p: &Value| (int(p, &["containerPort"]), text(p, &["protocol"]).to_owned());
-            for (other_at, other) in seen.iter().filter(|(_, other)| same(other) == same(port)) {
+            if host(port) == 0 && !ip(port).is_empty() {
+                told.push(format!("{at}: hostIP set without hostPort: {}", shown_port(port)));
+            }
+            let others = seen.entry((int(port, &["containerPort"]), text(port, &["protocol"]))).or_default();
+            compared += others.len();
+            if compared > COMPARED_MAX {
+                return;
+            }
+            for (other_at, other) in others.iter() {
                 let word = if ip(other) == ip(port) && host(other) == host(port) {
                     "duplicate"
                 } else if host(port) == 0 || host(other) == 0 {
@@ -190,9 +171,22 @@ fn ports(containers: &[(FieldPath, &Value)], told: &mut Vec<String>) {
                 };
                 told.push(format!("{at}: {word} port definition with {other_at}"));
             }
-            seen.push((at, port));
+            others.push((at, port));
         }
     }
+}
+
+/// A port as Go prints a struct.
+fn shown_port(port: &Value) -> String {
+    let number = |field: &str| int(port, &[field]).unwrap_or(0);
+    format!(
+        "{{Name:{} HostPort:{} ContainerPort:{} Protocol:{} HostIP:{}}}",
+        text(port, &["name"]),
+        number("hostPort"),
+        number("containerPort"),
+        text(port, &["protocol"]),
+        text(port, &["hostIP"])
+    )
 }
 
 fn affinity_terms(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {

@@ -52,9 +52,63 @@ fn pods_are_warned_of_what_does_not_do_what_it_says() {
             json!({"containers": [{"ports": [{"containerPort": 1}]}, {"ports": [{"containerPort": 1}]}]}),
             "spec.containers[1].ports[0]: duplicate port definition with spec.containers[0].ports[0]",
         ),
+        (
+            json!({"containers": [{"ports": [{"containerPort": 80, "protocol": "TCP", "hostIP": "1.2.3.4"}]}]}),
+            "spec.containers[0].ports[0]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:80 Protocol:TCP HostIP:1.2.3.4}",
+        ),
+        (
+            json!({"volumes": [{"name": "v", "storageos": {}}]}),
+            "spec.volumes[0].storageOS: deprecated in v1.22, non-functional in v1.25+",
+        ),
     ] {
         assert_eq!(pod(spec), [want]);
     }
+}
+
+#[test]
+fn files_of_a_volume_that_meet_are_told() {
+    let items = |paths: &[&str]| paths.iter().map(|path| json!({"key": "k", "path": path})).collect::<Vec<_>>();
+    for (source, want) in [
+        (
+            json!({"configMap": {"name": "m", "items": items(&["a", "a/"])}}),
+            "(ConfigMap \"m\"): overlapping paths: \"a\" with \"a\"",
+        ),
+        (
+            json!({"secret": {"secretName": "s", "items": items(&["a", "b", "a/b"])}}),
+            "(Secret \"s\"): overlapping paths: \"a/b\" with \"a\"",
+        ),
+        (json!({"downwardAPI": {"items": items(&["a/b", "a"])}}), "(DownwardAPI): overlapping paths: \"a\" with \"a/b\""),
+        (
+            json!({"projected": {"sources": [{"serviceAccountToken": {"path": "a"}}, {"configMap": {"name": "m", "items": items(&["a/b"])}}]}}),
+            "(Projected ConfigMap \"m\"): overlapping paths: \"a/b\" with \"a\"",
+        ),
+        (json!({"projected": {"sources": [{}]}}), "(Projected) has no sources provided"),
+    ] {
+        let mut volume = source;
+        volume["name"] = "v".into();
+        assert_eq!(pod(json!({"volumes": [volume]})), [format!("volume \"v\" {want}")]);
+    }
+    for apart in [items(&["a", "ab", "b/a"]), items(&["a/b", "a/c"])] {
+        assert_eq!(pod(json!({"volumes": [{"name": "v", "configMap": {"name": "m", "items": apart}}]})), [""; 0]);
+    }
+    let sources =
+        json!([{"serviceAccountToken": {"path": "t"}}, {"configMap": {"name": "m"}}, {"downwardAPI": {"items": items(&["l"])}}]);
+    assert_eq!(pod(json!({"volumes": [{"name": "v", "projected": {"sources": sources}}]})), [""; 0]);
+}
+
+#[test]
+fn many_ports_and_paths_are_warned_of_in_time() {
+    let ports: Vec<Value> = (0..20_000).map(|n| json!({"containerPort": 1, "hostPort": n})).collect();
+    let paths: Vec<Value> = (0..20_000).map(|n| json!({"path": format!("{n}")})).collect();
+    let sources: Vec<Value> = (0..10_000).map(|n| json!({"serviceAccountToken": {"path": format!("{n}")}})).collect();
+    let deep = json!([{"path": "a/".repeat(200_000)}, {"path": "a/".repeat(200_001)}]);
+    let volumes = json!([
+        {"name": "v", "configMap": {"items": paths}},
+        {"name": "w", "projected": {"sources": sources}},
+        {"name": "x", "configMap": {"items": deep}}
+    ]);
+    let got = pod(json!({"containers": [{"ports": ports}], "volumes": volumes}));
+    assert!((1..=1_000).contains(&got.len()), "{}", got.len());
 }
 
 #[test]
