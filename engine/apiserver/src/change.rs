@@ -356,11 +356,14 @@ fn place_in_namespace(object: &mut Value, row: &Row, namespace: &str) -> Answere
     if own.is_empty() {
         object["metadata"]["namespace"] = namespace.into();
     } else if own != namespace {
-        return Err(Refusal::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
+        return Err(other_namespace());
     }
     Ok(())
+}
+
+/// Of a body that is meant for another namespace than its path.
+pub fn other_namespace() -> Refusal {
+    Refusal::bad_request("the namespace of the provided object does not match the namespace sent on the request")
 }
 
 /// Random letters of the stock alphabet.
