@@ -6,6 +6,7 @@ use irori_api::{field::FieldPath, names, row::Row, status::quoted};
 use serde_json::Value;
 
 use crate::{
+    prepare::app_armor_warnings,
     template_path,
     tree::{get, int, items, text},
     validate::unknown_formats,
@@ -26,7 +27,10 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
         ("", "Pod") => {
             host_name(named, "the Pod's hostname", &mut told);
-            pod::pod(new, &mut told);
+            // Changes of a pod are mostly not a person's.
+            if old.is_none() {
+                pod::pod(new, &mut told);
+            }
         }
         ("", "ReplicationController") | ("apps", "ReplicaSet" | "Deployment") | ("batch", "Job") => {
             host_name(named, "Pod names and hostnames", &mut told);
@@ -55,6 +59,27 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
         }
         ("", "PodTemplate") => template(row, new, old, &mut told),
         (group, kind) => kinds::content(group, kind, new, &mut told),
+    }
+    told
+}
+
+/// What there is to say of a new object before it is prepared: of annotations that are about to become fields. Valid or not.
+pub fn early_warnings(row: &Row, new: &Value) -> Vec<String> {
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("", "Pod") => app_armor_warnings(new),
+        _ => Vec::new(),
+    }
+}
+
+/// What there is to say of a changed status.
+pub fn status_warnings(row: &Row, new: &Value) -> Vec<String> {
+    let mut told = Vec::new();
+    if (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "Pod") {
+        for list in ["podIPs", "hostIPs"] {
+            for (at, address) in each(new, &["status", list], &FieldPath::root()) {
+                address::ip(text(address, &["ip"]), &at.child("ip"), &mut told);
+            }
+        }
     }
     told
 }

@@ -4,7 +4,7 @@ use hashbrown::HashSet;
 use irori_api::field::FieldPath;
 use serde_json::Value;
 
-use super::{doubles, each, fraction, kinds, node_labels};
+use super::{address, doubles, each, fraction, kinds, node_labels};
 use crate::tree::{get, int, items, map, text};
 
 const SECCOMP: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
@@ -99,6 +99,12 @@ fn content(of: &Value, around: &FieldPath, is_template: bool, told: &mut Vec<Str
         told.push(format!("{at}: must be >= 0; negative values are invalid and will be treated as 1"));
     }
     affinity_terms(spec, &at, told);
+    for (i, server) in items(spec, &["dnsConfig", "nameservers"]).iter().filter_map(Value::as_str).enumerate() {
+        address::ip(server, &at.child("dnsConfig").child("nameservers").index(i), told);
+    }
+    for (at, alias) in each(spec, &["hostAliases"], &at) {
+        address::ip(text(alias, &["ip"]), &at.child("ip"), told);
+    }
 }
 
 /// Every container with its path, in the order in which upstream visits them.

@@ -1,7 +1,7 @@
 use irori_api::row::Tables;
 use serde_json::{Value, json};
 
-use super::warnings;
+use super::{status_warnings, warnings};
 
 fn told(group: &str, resource: &str, object: Value) -> Vec<String> {
     let tables = Tables::builtin();
@@ -55,6 +55,38 @@ fn pods_are_warned_of_what_does_not_do_what_it_says() {
     ] {
         assert_eq!(pod(spec), [want]);
     }
+}
+
+#[test]
+fn addresses_of_pods_should_be_written_plainly() {
+    assert_eq!(
+        pod(json!({
+            "dnsConfig": {"nameservers": ["10.0.0.1", "FD00::1"]},
+            "hostAliases": [{"ip": "::ffff:10.0.0.1"}, {"ip": "fd00::1"}],
+        })),
+        [
+            "spec.dnsConfig.nameservers[1]: IPv6 address \"FD00::1\" should be in RFC 5952 canonical format (\"fd00::1\")",
+            "spec.hostAliases[0].ip: non-standard IP address \"::ffff:10.0.0.1\" will be considered invalid in a future Kubernetes \
+             release: use \"10.0.0.1\""
+        ]
+    );
+    let tables = Tables::builtin();
+    let status = json!({"status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00:0::1"}], "hostIPs": [{"ip": "FD00::2"}]}});
+    assert_eq!(
+        status_warnings(tables.resource("", "v1", "pods").unwrap(), &status),
+        [
+            "status.podIPs[1].ip: IPv6 address \"fd00:0::1\" should be in RFC 5952 canonical format (\"fd00::1\")",
+            "status.hostIPs[0].ip: IPv6 address \"FD00::2\" should be in RFC 5952 canonical format (\"fd00::2\")"
+        ]
+    );
+}
+
+#[test]
+fn a_changed_pod_is_warned_of_nothing() {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "pods").unwrap();
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"imagePullSecrets": [{}]}});
+    assert_eq!(warnings(row, &pod, Some(&pod)), [""; 0]);
 }
 
 #[test]
