@@ -19,6 +19,7 @@ mod container;
 mod core_v1;
 mod definition;
 mod devices;
+mod ephemeral;
 mod extension;
 mod flow;
 mod hooks;
@@ -27,6 +28,9 @@ mod limits;
 mod meta;
 mod network;
 mod pod;
+mod pod_annotations;
+mod pod_change;
+mod pod_status;
 mod policies;
 mod resize;
 mod scaling;
@@ -51,6 +55,7 @@ pub fn validate_create(row: &Row, asked: &Row, object: &Value) -> ErrorList {
     }
     meta::object(asked, object, &mut errors);
     content(row, asked, object, true, &mut errors);
+    pod_annotations::cost(row, object, None, &mut errors);
     errors
 }
 
@@ -60,14 +65,21 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     meta::change(row, new, old, &mut errors);
     match part {
         Part::Status if is_definition(row) => definition::status(new, &mut errors),
+        Part::Status if is_pod(row) => pod_status::change(row, new, old, &mut errors),
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
+        _ if is_pod(row) => pod_change::change(row, new, old, part, &mut errors),
         _ => {
             content(row, asked, new, false, &mut errors);
-            immutable::change(asked, new, old, part, &mut errors);
+            pod_annotations::cost(row, new, Some(old), &mut errors);
+            immutable::change(asked, new, old, &mut errors);
         }
     }
     errors
+}
+
+fn is_pod(row: &Row) -> bool {
+    (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "Pod")
 }
 
 fn is_definition(row: &Row) -> bool {

@@ -7,7 +7,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, volume};
+use super::{check, ephemeral, volume};
 use crate::tree::{flag, get, int, items, map, text};
 
 /// What a container may refer to.
@@ -43,10 +43,10 @@ pub fn containers(spec: &Value, volumes: &[&Value], at: &FieldPath, errors: &mut
             }
         }
     }
-    let targets: HashSet<&str> = list.iter().map(|one| text(one, &["name"])).collect();
+    let targets = names.clone();
     for (i, one) in items(spec, &["ephemeralContainers"]).iter().enumerate() {
         let at = at.child("ephemeralContainers").index(i);
-        ephemeral(one, &at, &names, &targets, volumes, errors);
+        ephemeral::container(one, &at, &mut names, &targets, volumes, errors);
     }
     let mut ports = HashSet::new();
     for (i, one) in list.iter().enumerate() {
@@ -57,33 +57,6 @@ pub fn containers(spec: &Value, volumes: &[&Value], at: &FieldPath, errors: &mut
                 errors.duplicate(at.child("containers").index(i).child("ports").index(j).child("hostPort"), key);
             }
         }
-    }
-}
-
-fn ephemeral(
-    one: &Value,
-    at: &FieldPath,
-    names: &HashSet<&str>,
-    targets: &HashSet<&str>,
-    volumes: &HashMap<&str, &Value>,
-    errors: &mut ErrorList,
-) {
-    container(one, at, &Around { volumes, own_users: false, init: false }, errors);
-    let name = text(one, &["name"]);
-    if names.contains(name) {
-        errors.duplicate(at.child("name"), name);
-    }
-    let target = text(one, &["targetContainerName"]);
-    if !target.is_empty() && !targets.contains(target) {
-        errors.not_found(at.child("targetContainerName"), target);
-    }
-    for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] {
-        if get(one, &[field]).is_some() {
-            errors.forbidden(at.child(field), "cannot be set for an Ephemeral Container");
-        }
-    }
-    if map(one, &["resources"]).is_some_and(|r| !r.is_empty()) {
-        errors.forbidden(at.child("resources"), "cannot be set for an Ephemeral Container");
     }
 }
 
@@ -420,6 +393,15 @@ fn handler(given: &Value, kinds: &[&str], at: &FieldPath, errors: &mut ErrorList
     }
     if found == 0 {
         errors.required(at.clone(), "must specify a handler type");
+    }
+}
+
+/// Ids of several groups.
+pub fn ids(errors: &mut ErrorList, context: &Value, at: &FieldPath, field: &str) {
+    for (i, id) in items(context, &[field]).iter().filter_map(Value::as_i64).enumerate() {
+        if !(0..=i64::from(i32::MAX)).contains(&id) {
+            errors.invalid(at.child(field).index(i), id, format!("must be between 0 and {}, inclusive", i32::MAX));
+        }
     }
 }
 

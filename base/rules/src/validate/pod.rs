@@ -7,15 +7,20 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, container, meta, selector, volume};
+use super::{check, container, meta, pod_annotations, selector, volume};
 use crate::tree::{get, items, text};
 
 pub fn pod(object: &Value, fresh: bool, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
     let spec_value = get(object, &["spec"]).unwrap_or(&Value::Null);
+    pod_annotations::content(object, &FieldPath::new("metadata").child("annotations"), errors);
     spec(spec_value, text(object, &["metadata", "name"]), &at, errors);
     if fresh && !items(object, &["spec", "ephemeralContainers"]).is_empty() {
         errors.forbidden(at.child("ephemeralContainers"), "cannot be set on create");
+    }
+    if fresh {
+        pod_annotations::seccomp_fields(object, &at, errors);
+        pod_annotations::app_armor_fields(object, &at, errors);
     }
 }
 
@@ -29,8 +34,10 @@ pub fn template_value_at(template: &Value, at: &FieldPath, errors: &mut ErrorLis
     let metadata = get(template, &["metadata"]).unwrap_or(&Value::Null);
     meta::labels(get(metadata, &["labels"]), &at.child("labels"), errors);
     meta::annotations(metadata, &at.child("annotations"), errors);
+    pod_annotations::content(template, &at.child("annotations"), errors);
     let spec_value = get(template, &["spec"]).unwrap_or(&Value::Null);
     spec(spec_value, "", &at.child("spec"), errors);
+    pod_annotations::seccomp_fields(template, &at.child("spec"), errors);
     if !items(spec_value, &["ephemeralContainers"]).is_empty() {
         errors.forbidden(at.child("spec").child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
     }
@@ -139,15 +146,7 @@ fn security(context: &Value, at: &FieldPath, errors: &mut ErrorList) {
     for field in ["fsGroup", "runAsUser", "runAsGroup"] {
         container::id(errors, context, at, field);
     }
-    for (i, group) in items(context, &["supplementalGroups"]).iter().filter_map(Value::as_i64).enumerate() {
-        if !(0..=i64::from(i32::MAX)).contains(&group) {
-            errors.invalid(
-                at.child("supplementalGroups").index(i),
-                group,
-                format!("must be between 0 and {}, inclusive", i32::MAX),
-            );
-        }
-    }
+    container::ids(errors, context, at, "supplementalGroups");
     check::one_of(errors, context, at, &["fsGroupChangePolicy"], &["Always", "OnRootMismatch"]);
     check::one_of(errors, context, at, &["supplementalGroupsPolicy"], &["Merge", "Strict"]);
     check::one_of(errors, context, at, &["seLinuxChangePolicy"], &["Recursive"]);
