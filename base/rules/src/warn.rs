@@ -2,6 +2,8 @@
 //!
 //! Source: the API reference's deprecations, https://kubernetes.io/docs/reference/using-api/deprecation-guide/, and the descriptions of
 //! the fields. Asked only of objects that are valid.
+use hashbrown::HashSet;
+
 use irori_api::{field::FieldPath, names, row::Row, status::quoted};
 use serde_json::Value;
 
@@ -13,12 +15,16 @@ use crate::{
 };
 
 mod address;
+mod files;
 mod kinds;
 mod node_labels;
 mod pod;
 #[cfg(test)]
 mod tests;
 mod tls;
+
+/// Warnings of one object; further ones are not told.
+pub const WARNINGS_MAX: usize = 1_000;
 
 /// What there is to say of a new or changed object; `old`: what it was, at an update.
 pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
@@ -60,6 +66,7 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
         ("", "PodTemplate") => template(row, new, old, &mut told),
         (group, kind) => kinds::content(group, kind, new, &mut told),
     }
+    told.truncate(WARNINGS_MAX);
     told
 }
 
@@ -119,12 +126,8 @@ fn fraction(amount: Option<&Value>, at: &FieldPath, told: &mut Vec<String>) {
 
 /// The places of items whose key stands twice, with the key.
 fn doubles<'a>(list: &'a [Value], field: &str) -> Vec<(usize, &'a str)> {
-    let keys: Vec<&str> = items_of(list, field);
-    keys.iter().enumerate().filter(|(i, key)| keys[..*i].contains(key)).map(|(i, key)| (i, *key)).collect()
-}
-
-fn items_of<'a>(list: &'a [Value], field: &str) -> Vec<&'a str> {
-    list.iter().map(|item| text(item, &[field])).collect()
+    let mut seen = HashSet::new();
+    list.iter().map(|item| text(item, &[field])).enumerate().filter(|(_, key)| !seen.insert(*key)).collect()
 }
 
 /// Items of the list at a path, with their paths.

@@ -1,10 +1,10 @@
 //! Warnings of pods, and of templates of pods.
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
 use irori_api::field::FieldPath;
 use serde_json::Value;
 
-use super::{address, doubles, each, fraction, kinds, node_labels};
+use super::{WARNINGS_MAX, address, doubles, each, files, fraction, kinds, node_labels};
 use crate::tree::{get, int, items, map, text};
 
 const SECCOMP: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
@@ -49,13 +49,15 @@ fn content(of: &Value, around: &FieldPath, is_template: bool, told: &mut Vec<Str
     }
     for (at, volume) in each(spec, &["volumes"], &at) {
         for (field, history) in GONE_VOLUMES.iter().filter(|(field, _)| get(volume, &[field]).is_some()) {
+            // Of these names one is told otherwise than the API has it.
+            let field = if *field == "storageos" { "storageOS" } else { field };
             told.push(format!("{}: {history}", at.child(field)));
         }
         if let Some(claim) = get(volume, &["ephemeral", "volumeClaimTemplate", "spec"]) {
             kinds::claim(claim, &at.child("ephemeral").child("volumeClaimTemplate").child("spec"), told);
         }
     }
-    token_paths(spec, &at, told);
+    files::overlaps(items(spec, &["volumes"]), told);
     for (i, ip) in doubles(items(spec, &["hostAliases"]), "ip") {
         told.push(format!("{}: duplicate ip {ip:?}", at.child("hostAliases").index(i).child("ip")));
     }
@@ -125,7 +127,9 @@ fn labels(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
     }
     let preferred = ["affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution"];
     for (at, item) in each(spec, &preferred, at) {
-        node_labels::term(get(item, &["preference"]).unwrap_or(&Value::Null), &at.child("preference"), told);
+        let (preference, at) = (get(item, &["preference"]).unwrap_or(&Value::Null), at.child("preference"));
+        node_labels::term(preference, &at, told);
+        node_labels::values(preference, &at, told);
     }
     for (at, constraint) in each(spec, &["topologySpreadConstraints"], at) {
         let key = text(constraint, &["topologyKey"]);
@@ -134,33 +138,6 @@ fn labels(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
         }
         if get(constraint, &["labelSelector"]).is_none() {
             told.push(format!("{}: {NO_MATCH}", at.child("labelSelector")));
-        }
-    }
-}
-
-/// Files of projected volumes that lie where a token does.
-fn token_paths(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
-    let tokens: HashSet<&str> = items(spec, &["volumes"])
-        .iter()
-        .flat_map(|volume| items(volume, &["projected", "sources"]))
-        .filter_map(|source| get(source, &["serviceAccountToken", "path"]).and_then(Value::as_str))
-        .collect();
-    for (at, volume) in each(spec, &["volumes"], at) {
-        for source in items(volume, &["projected", "sources"]) {
-            for (field, word) in [("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI")] {
-                let list = at.child("projected").child("sources").child(word);
-                for (i, item) in items(source, &[field, "items"]).iter().enumerate() {
-                    let path = text(item, &["path"]);
-                    if tokens.contains(path) {
-                        told.push(format!("{}: has duplicated path with ServiceAccountToken {path:?}", list.index(i)));
-                    }
-                }
-            }
-            let path = text(source, &["clusterTrustBundle", "path"]);
-            if tokens.contains(path) {
-                let at = at.child("projected").child("sources").child("ClusterTrustBundle");
-                told.push(format!("{at}: has duplicated path with ServiceAccountToken {path:?}"));
-            }
         }
     }
 }
@@ -176,29 +153,58 @@ fn variables(env: &[Value], at: &FieldPath, told: &mut Vec<String>) {
     }
 }
 
-/// Ports that are said twice, in one or several containers.
+/// Ports that are said twice, in one or several containers, by number or by name.
 fn ports(containers: &[(FieldPath, &Value)], told: &mut Vec<String>) {
-    let mut seen: Vec<(FieldPath, &Value)> = Vec::new();
-    for (at, container) in containers {
-        for (at, port) in each(container, &["ports"], at) {
-            let host = |p: &Value| int(p, &["hostPort"]).unwrap_or(0);
-            let ip = |p: &Value| text(p, &["hostIP"]).to_owned();
-            let same = |p: &Value| (int(p, &["containerPort"]), text(p, &["protocol"]).to_owned());
-            for (other_at, other) in seen.iter().filter(|(_, other)| same(other) == same(port)) {
-                let word = if ip(other) == ip(port) && host(other) == host(port) {
-                    "duplicate"
-                } else if host(port) == 0 || host(other) == 0 {
-                    "overlapping"
-                } else if host(port) == host(other) && ip(port).is_empty() != ip(other).is_empty() {
-                    "dangerously ambiguous"
-                } else {
-                    continue;
-                };
-                told.push(format!("{at}: {word} port definition with {other_at}"));
+    let mut by_number: HashMap<_, Vec<(FieldPath, &Value)>> = HashMap::new();
+    let mut by_name: HashMap<&str, FieldPath> = HashMap::new();
+    let mut names = Vec::new();
+    let host = |port: &'_ Value| (int(port, &["hostPort"]).unwrap_or(0), text(port, &["hostIP"]).to_owned());
+    for (at, port) in containers.iter().flat_map(|(at, container)| each(container, &["ports"], at)) {
+        let (host_port, host_ip) = host(port);
+        if host_port == 0 && !host_ip.is_empty() {
+            told.push(format!("{at}: hostIP set without hostPort: {}", shown(port)));
+        }
+        let others = by_number.entry((int(port, &["containerPort"]), text(port, &["protocol"]))).or_default();
+        for (other_at, other) in others.iter() {
+            if told.len() >= WARNINGS_MAX {
+                return;
             }
-            seen.push((at, port));
+            let (other_port, other_ip) = host(other);
+            let word = if (host_port, &host_ip) == (other_port, &other_ip) {
+                "duplicate"
+            } else if host_port == 0 || other_port == 0 {
+                "overlapping"
+            } else if host_port == other_port && host_ip.is_empty() != other_ip.is_empty() {
+                "dangerously ambiguous"
+            } else {
+                continue;
+            };
+            told.push(format!("{at}: {word} port definition with {other_at}"));
+        }
+        others.push((at.clone(), port));
+        let name = text(port, &["name"]);
+        match by_name.get(name) {
+            _ if name.is_empty() => {}
+            Some(first) => names.push(format!(
+                "{at}: duplicate port name {name:?} with {first}, services and probes that select ports by name will use {first}"
+            )),
+            None => drop(by_name.insert(name, at)),
         }
     }
+    told.extend(names);
+}
+
+/// A port as a stock server shows it.
+fn shown(port: &Value) -> String {
+    let (number, word) = (|field| int(port, &[field]).unwrap_or(0), |field| text(port, &[field]));
+    format!(
+        "{{Name:{} HostPort:{} ContainerPort:{} Protocol:{} HostIP:{}}}",
+        word("name"),
+        number("hostPort"),
+        number("containerPort"),
+        word("protocol"),
+        word("hostIP")
+    )
 }
 
 fn affinity_terms(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {

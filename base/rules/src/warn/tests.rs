@@ -37,6 +37,28 @@ fn pods_are_warned_of_what_does_not_do_what_it_says() {
             "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
         ),
         (
+            json!({"volumes": [{"name": "v", "storageos": {}}]}),
+            "spec.volumes[0].storageOS: deprecated in v1.22, non-functional in v1.25+",
+        ),
+        (
+            json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [{"key": "k", "operator": "In", "values": ["-1"]}]}}]}}}),
+            "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].values[0]: \
+             -1 is invalid, a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start \
+             and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is \
+             '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+        ),
+        (
+            json!({"containers": [{"ports": [{"containerPort": 1, "protocol": "TCP", "hostIP": "10.0.0.1"}]}]}),
+            "spec.containers[0].ports[0]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:1 Protocol:TCP HostIP:10.0.0.1}",
+        ),
+        (
+            json!({"initContainers": [{"ports": [{"containerPort": 1, "name": "p"}]}],
+                "containers": [{"ports": [{"containerPort": 2, "name": "p"}]}]}),
+            "spec.containers[0].ports[0]: duplicate port name \"p\" with spec.initContainers[0].ports[0], services and probes that \
+             select ports by name will use spec.initContainers[0].ports[0]",
+        ),
+        (
             json!({"volumes": [{"name": "v", "gitRepo": {}}]}),
             "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
         ),
@@ -54,6 +76,59 @@ fn pods_are_warned_of_what_does_not_do_what_it_says() {
         ),
     ] {
         assert_eq!(pod(spec), [want]);
+    }
+}
+
+/// Kubernetes page "Projected Volumes".
+#[test]
+fn files_in_the_same_place_are_told() {
+    let volume = |source: Value| {
+        let mut volume = json!({"name": "v"});
+        volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+        pod(json!({ "volumes": [volume] }))
+    };
+    let paths = |paths: &[&str]| paths.iter().map(|path| json!({"key": "k", "path": path})).collect::<Value>();
+    for (source, want) in [
+        (json!({"configMap": {"name": "m", "items": paths(&["a", "ab", "b/c"])}}), vec![]),
+        (
+            json!({"configMap": {"name": "m", "items": paths(&["a", "a/b/"])}}),
+            vec!["(ConfigMap \"m\"): overlapping paths: \"a/b\" with \"a\""],
+        ),
+        (
+            json!({"secret": {"secretName": "s", "items": paths(&["a/b", "a"])}}),
+            vec!["(Secret \"s\"): overlapping paths: \"a\" with \"a/b\""],
+        ),
+        (json!({"downwardAPI": {"items": paths(&["a", "a"])}}), vec!["(DownwardAPI): overlapping paths: \"a\" with \"a\""]),
+        (json!({"projected": {"sources": [{}]}}), vec!["(Projected) has no sources provided"]),
+        (
+            json!({"projected": {"sources": [
+                {"clusterTrustBundle": {"signerName": "t", "path": "a/a"}},
+                {"secret": {"name": "s", "items": paths(&["a"])}},
+                {"serviceAccountToken": {"path": "a"}},
+            ]}}),
+            vec![
+                "(Projected): overlapping paths: \"a\" (Secret \"s\") with \"a/a\" (ClusterTrustBundle \"t\")",
+                "(Projected): overlapping paths: \"a\" (ServiceAccountToken) with \"a/a\" (ClusterTrustBundle \"t\")",
+                "(Projected): overlapping paths: \"a\" (ServiceAccountToken) with \"a\" (Secret \"s\")",
+            ],
+        ),
+    ] {
+        let want: Vec<String> = want.into_iter().map(|want| format!("volume \"v\" {want}")).collect();
+        assert_eq!(volume(source.clone()), want, "{source}");
+    }
+}
+
+/// 50,000 equal ports are more than a thousand million pairs.
+#[test]
+fn of_very_many_warnings_a_thousand_are_told() {
+    let ports = vec![json!({"containerPort": 80, "name": "p"}); 50_000];
+    let secrets = vec![json!({}); 50_000];
+    for spec in [
+        json!({"containers": [{"ports": ports}]}),
+        json!({ "imagePullSecrets": secrets }),
+        json!({"volumes": [{"name": "v", "configMap": {"items": vec![json!({"path": "a"}); 50_000]}}]}),
+    ] {
+        assert_eq!(pod(spec).len(), super::WARNINGS_MAX);
     }
 }
 

@@ -344,3 +344,16 @@ async fn a_pod_is_warned_of_what_is_rewritten_and_its_status_of_addresses() {
     addressed.expect(200);
     status(json!({"qosClass": "Guaranteed"})).await.refuses(422, "Invalid", "status.qosClass: Invalid value");
 }
+
+#[tokio::test]
+async fn warnings_of_an_answer_are_cut_where_they_are_too_many() {
+    let api = Api::start().await;
+    api.namespace("n").await;
+    let mut body = pod("p");
+    body["spec"]["imagePullSecrets"] = vec![json!({"name": "x".repeat(253)}); 100].into();
+    let made = api.admin().post("/api/v1/namespaces/n/pods", body).await;
+    let told: Vec<usize> = made.headers.get_all("warning").iter().map(|w| w.len()).collect();
+    assert_eq!(made.code, 201);
+    assert_eq!(told.len(), 16, "4,096 characters of 256 each");
+    assert!(told.iter().all(|bytes| *bytes < 300), "{told:?}");
+}
