@@ -12,11 +12,12 @@ use crate::{
 
 /// A path into an object: `spec.containers[0].ports`, `metadata.labels[a/b]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FieldPath(String);
+pub struct FieldPath(Option<String>);
 
 impl FieldPath {
+    /// A first step; an empty name is a path too, and prints as nothing.
     pub fn new(name: &str) -> FieldPath {
-        FieldPath(name.to_owned())
+        FieldPath(Some(name.to_owned()))
     }
 
     /// The object itself; stock servers print it as `<nil>`.
@@ -26,7 +27,7 @@ impl FieldPath {
 
     #[must_use]
     pub fn child(&self, name: &str) -> FieldPath {
-        if self.0.is_empty() { FieldPath::new(name) } else { self.with([".", name, ""]) }
+        if self.0.is_none() { FieldPath::new(name) } else { self.with([".", name, ""]) }
     }
 
     /// Several steps at once: `at(["spec", "template"])`.
@@ -46,16 +47,17 @@ impl FieldPath {
     }
 
     fn with(&self, parts: [&str; 3]) -> FieldPath {
-        let mut path = String::with_capacity(self.0.len() + parts.iter().map(|part| part.len()).sum::<usize>());
-        path.push_str(&self.0);
+        let way = self.0.as_deref().unwrap_or("");
+        let mut path = String::with_capacity(way.len() + parts.iter().map(|part| part.len()).sum::<usize>());
+        path.push_str(way);
         parts.iter().for_each(|part| path.push_str(part));
-        FieldPath(path)
+        FieldPath(Some(path))
     }
 }
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+        f.write_str(self.0.as_deref().unwrap_or("<nil>"))
     }
 }
 
@@ -305,6 +307,7 @@ mod tests {
         assert_eq!(path.to_string(), "spec.template.spec.containers[0].env[a/b]");
         assert_eq!(FieldPath::root().to_string(), "<nil>");
         assert_eq!(FieldPath::root().child("data").to_string(), "data");
+        assert_eq!(FieldPath::new("").to_string(), "");
     }
 
     #[test]

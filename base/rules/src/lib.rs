@@ -44,4 +44,4 @@ pub use print::{hide_internal, human_duration, prints_by_default, table_cells, t
 pub use scale::{read_scale, write_scale};
 pub use templates::template_path;
 pub use validate::{validate_create, validate_scale, validate_update};
-pub use warn::warnings;
+pub use warn::{early_warnings, status_warnings, warnings};

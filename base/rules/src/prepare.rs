@@ -10,6 +10,7 @@ use crate::{
     tree::{get, int, remove, same_without, set, set_if_absent, text},
 };
 
+mod app_armor;
 mod disabled;
 mod kinds;
 mod pod;
@@ -18,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use app_armor::warnings as app_armor_warnings;
 pub use pod::{bind_pod, qos_class};
 pub use table::strategy;
 
@@ -102,7 +104,7 @@ pub fn prepare_create(tables: &Tables, row: &Row, object: &mut Value, birth: &Bi
     if strategy.status {
         remove(object, &["status"]);
     }
-    disabled::drop_disabled(row, object);
+    disabled::drop_disabled(row, object, None);
     (strategy.create)(object, birth);
     canonical(&tables.schemas, &row.of, object);
 }
@@ -124,7 +126,7 @@ pub fn prepare_update(tables: &Tables, row: &Row, new: &mut Value, old: &Value, 
         Part::Status => keep_content(new, old),
         Part::Sub(_) => {}
     }
-    disabled::drop_disabled(row, new);
+    disabled::drop_disabled(row, new, Some(old));
     (strategy.update)(new, old, part, now);
     canonical(&tables.schemas, &row.of, new);
     if strategy.generation && part != Part::Status && content_changed(new, old) {

@@ -24,6 +24,7 @@ mod devices;
 mod disk;
 mod dns;
 mod env;
+mod ephemeral;
 mod extension;
 mod flow;
 mod hooks;
@@ -33,6 +34,9 @@ mod meta;
 mod mount;
 mod network;
 mod pod;
+mod pod_annotations;
+mod pod_change;
+mod pod_status;
 mod policies;
 mod probe;
 mod projected;
@@ -60,6 +64,7 @@ pub fn validate_create(row: &Row, asked: &Row, object: &Value) -> ErrorList {
     }
     meta::object(asked, object, &mut errors);
     content(row, asked, object, true, &mut errors);
+    pod_annotations::cost(row, object, None, &mut errors);
     errors
 }
 
@@ -69,8 +74,10 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     meta::change(row, new, old, &mut errors);
     match part {
         Part::Status if is_definition(row) => definition::status(new, &mut errors),
+        Part::Status if is_pod(row) => pod_status::change(row, new, old, &mut errors),
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
+        _ if is_pod(row) => pod_change::change(row, new, old, part, &mut errors),
         _ => {
             let rules = |object: &Value, errors: &mut ErrorList| content(row, asked, object, false, errors);
             if keeps_old(row) {
@@ -78,7 +85,8 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
             } else {
                 rules(new, &mut errors);
             }
-            immutable::change(asked, new, old, part, &mut errors);
+            pod_annotations::cost(row, new, Some(old), &mut errors);
+            immutable::change(asked, new, old, &mut errors);
         }
     }
     errors
@@ -86,8 +94,7 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
 
 /// Rules for pods and volumes grow with every version: what one was stored with, it may keep.
 fn keeps_old(row: &Row) -> bool {
-    let core = row.gvk.group.is_empty() && matches!(row.gvk.kind.as_str(), "Pod" | "PersistentVolume");
-    core || template_path(row).is_some()
+    (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "PersistentVolume") || template_path(row).is_some()
 }
 
 /// What the rules say of an object that they did not say before its change.
@@ -100,6 +107,10 @@ fn kept(new: &Value, old: &Value, rules: impl Fn(&Value, &mut ErrorList), errors
         found.forgive(&before);
     }
     errors.append(found);
+}
+
+fn is_pod(row: &Row) -> bool {
+    (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "Pod")
 }
 
 fn is_definition(row: &Row) -> bool {

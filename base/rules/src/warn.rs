@@ -8,15 +8,16 @@ use irori_api::{field::FieldPath, names, row::Row, status::quoted};
 use serde_json::Value;
 
 use crate::{
+    prepare::app_armor_warnings,
     template_path,
     tree::{get, int, items, text},
     validate::unknown_formats,
 };
 
 mod address;
+mod files;
 mod kinds;
 mod node_labels;
-mod paths;
 mod pod;
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,8 @@ mod tls;
 
 /// Things of one object that are compared with each other, counted each time; of what is beyond nothing is said.
 const COMPARED_MAX: usize = 100_000;
-/// Warnings of one object.
-const TOLD_MAX: usize = 1_000;
+/// Warnings of one object; further ones are not told.
+pub const WARNINGS_MAX: usize = 1_000;
 
 /// What there is to say of a new or changed object; `old`: what it was, at an update.
 pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
@@ -34,7 +35,10 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
         ("", "Pod") => {
             host_name(named, "the Pod's hostname", &mut told);
-            pod::pod(new, &mut told);
+            // Changes of a pod are mostly not a person's.
+            if old.is_none() {
+                pod::pod(new, &mut told);
+            }
         }
         ("", "ReplicationController") | ("apps", "ReplicaSet" | "Deployment") | ("batch", "Job") => {
             host_name(named, "Pod names and hostnames", &mut told);
@@ -64,7 +68,28 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
         ("", "PodTemplate") => template(row, new, old, &mut told),
         (group, kind) => kinds::content(group, kind, new, &mut told),
     }
-    told.truncate(TOLD_MAX);
+    told.truncate(WARNINGS_MAX);
+    told
+}
+
+/// What there is to say of a new object before it is prepared: of annotations that are about to become fields. Valid or not.
+pub fn early_warnings(row: &Row, new: &Value) -> Vec<String> {
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("", "Pod") => app_armor_warnings(new),
+        _ => Vec::new(),
+    }
+}
+
+/// What there is to say of a changed status.
+pub fn status_warnings(row: &Row, new: &Value) -> Vec<String> {
+    let mut told = Vec::new();
+    if (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "Pod") {
+        for list in ["podIPs", "hostIPs"] {
+            for (at, address) in each(new, &["status", list], &FieldPath::root()) {
+                address::ip(text(address, &["ip"]), &at.child("ip"), &mut told);
+            }
+        }
+    }
     told
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use http::HeaderMap;
 use irori_http::{Body, Peer};
 
-use crate::{identity::UserInfo, query::Query, route::Asked};
+use crate::{identity::UserInfo, limits, query::Query, route::Asked};
 
 /// Where a request came in. Only the in-process entrance may say who it is.
 #[derive(Clone, Debug)]
@@ -58,6 +58,21 @@ impl Call {
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The texts of the Warning headers, within their limits.
+    pub fn told_warnings(&self) -> Vec<String> {
+        let chars = |text: &String| text.chars().count();
+        if self.warnings.iter().map(chars).sum::<usize>() <= limits::WARNINGS_CHARS_MAX {
+            return self.warnings.clone();
+        }
+        let cut = self.warnings.iter().map(|text| text.chars().take(limits::WARNING_CHARS_MAX).collect::<String>());
+        let within = |written: &mut usize, text: String| {
+            let told = *written < limits::WARNINGS_CHARS_MAX;
+            *written += chars(&text);
+            told.then_some(text)
+        };
+        cut.scan(0, within).collect()
     }
 
     /// Adds a Warning header, once.

@@ -68,6 +68,7 @@ async fn create_object(
         call.asked.name.clone_from(&name);
         let asked = Attributes { operation: Operation::Create, row: &stored_row, subresource: "", old: None };
         admission::mutate(server, call, &asked, &mut new).await?;
+        irori_rules::early_warnings(&stored_row, &new).into_iter().for_each(|text| call.warn(text));
         irori_rules::prepare_create(&server.tables, &stored_row, &mut new, &birth);
         let errors = irori_rules::validate_create(&stored_row, row, &new);
         if !errors.is_empty() {
@@ -276,9 +277,12 @@ pub async fn replace(
     if !errors.is_empty() {
         return Err(Refusal::invalid(kind_about(row, &name), &errors).into());
     }
-    if part == Part::Main {
-        irori_rules::warnings(stored_row, &object, Some(&old)).into_iter().for_each(|text| call.warn(text));
-    }
+    let warnings = match part {
+        Part::Main => irori_rules::warnings(stored_row, &object, Some(&old)),
+        Part::Status => irori_rules::status_warnings(stored_row, &object),
+        Part::Sub(_) => Vec::new(),
+    };
+    warnings.into_iter().for_each(|text| call.warn(text));
     admission::validate(server, call, &asked, &object).await?;
     managed::keep_times(&old, &mut object);
     if stored::encode(&object, &stored_row.gvk) == entry.value {
@@ -356,11 +360,14 @@ fn place_in_namespace(object: &mut Value, row: &Row, namespace: &str) -> Answere
     if own.is_empty() {
         object["metadata"]["namespace"] = namespace.into();
     } else if own != namespace {
-        return Err(Refusal::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
+        return Err(other_namespace());
     }
     Ok(())
+}
+
+/// Of a body that is meant for another namespace than its path.
+pub fn other_namespace() -> Refusal {
+    Refusal::bad_request("the namespace of the provided object does not match the namespace sent on the request")
 }
 
 /// Random letters of the stock alphabet.

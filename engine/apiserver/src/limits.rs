@@ -64,3 +64,7 @@ pub const EVENT_GATHER: Duration = Duration::from_secs(60);
 pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 /// How long a question for health waits for the store, as kube-apiserver waits for etcd.
 pub const HEALTH_WAIT: Duration = Duration::from_secs(2);
+/// Characters of all warnings of an answer. Above it each is cut to `WARNING_CHARS_MAX`, and those beyond are left out.
+pub const WARNINGS_CHARS_MAX: usize = 4 * 1024;
+/// Characters of one warning among too many.
+pub const WARNING_CHARS_MAX: usize = 256;

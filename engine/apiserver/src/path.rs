@@ -29,8 +29,8 @@ pub async fn answer(server: Arc<Server>, request: Request, entrance: Entrance) -
         stages(&server, &mut call).await
     };
     let mut response = done.unwrap_or_else(|refusal| respond::refuse(&server, &call, &refusal));
-    for warning in &call.warnings {
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - {}", quoted(warning))) {
+    for warning in call.told_warnings() {
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - {}", quoted(&warning))) {
             response.headers_mut().append(http::header::WARNING, value);
         }
     }

@@ -60,3 +60,15 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place
 fn success(code: u16) -> Value {
     irori_api::status::Status::success(code).to_value()
 }
+
+/// What is posted to an object's door must be about that object.
+fn require_same(posted: &Value, namespace: &str, name: &str, kind: &str) -> Answered<()> {
+    let own = change::text(posted, "namespace");
+    if !own.is_empty() && own != namespace {
+        return Err(change::other_namespace());
+    }
+    if change::text(posted, "name") != name {
+        return Err(Refusal::bad_request(format!("name in URL does not match name in {kind} object")));
+    }
+    Ok(())
+}

@@ -8,7 +8,10 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
-use irori_api::row::Row;
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    row::Row,
+};
 use irori_http::{Body, BoxError, Response};
 use irori_rules::tree;
 use irori_runtime::{OnEnd, Timestamp};
@@ -22,7 +25,7 @@ use crate::{
     call::Call,
     flow::Place,
     limits, read,
-    refusal::{Answered, Refusal},
+    refusal::{About, Answered, Refusal},
     respond,
     server::Server,
     tunnel,
@@ -57,12 +60,11 @@ const LOG_OPTIONS: [&str; 8] =
 
 /// GET of pods/NAME/log.
 pub async fn log(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: Place) -> Answered<Response> {
-    for number in ["tailLines", "limitBytes", "sinceSeconds"] {
-        if call.query.number(number)?.is_some_and(|n| n < 0) {
-            return Err(Refusal::bad_request(format!("{number} must not be negative")));
-        }
-    }
-    let target = Target::find(server, call, row).await?;
+    check_log_options(call)?;
+    let Some(target) = Target::find(server, call, row).await? else {
+        // Nothing has run yet, so nothing was said.
+        return Ok(respond::plain(204, "text/plain", irori_http::empty()));
+    };
     let mut path = format!("/containerLogs/{}", target.path());
     let mut separator = '?';
     for name in LOG_OPTIONS {
@@ -77,6 +79,28 @@ pub async fn log(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: P
     }
     let body = answer.into_body().map_err(|source| -> BoxError { source.into() });
     Ok(respond::plain(200, "text/plain", holding(body.boxed_unsync(), place)))
+}
+
+/// What a log cannot be asked for.
+fn check_log_options(call: &Call) -> Answered<()> {
+    let mut errors = ErrorList::default();
+    let least = |errors: &mut ErrorList, option: &str, least: i64, why: &str| -> Answered<()> {
+        if let Some(given) = call.query.number(option)?.filter(|given| *given < least) {
+            errors.invalid(FieldPath::new(option), given, why);
+        }
+        Ok(())
+    };
+    least(&mut errors, "tailLines", 0, "must be greater than or equal to 0")?;
+    least(&mut errors, "limitBytes", 1, "must be greater than 0")?;
+    if call.query.number("sinceSeconds")?.is_some() && call.query.text("sinceTime").is_some() {
+        errors.forbidden(FieldPath::new(""), "at most one of `sinceTime` or `sinceSeconds` may be specified");
+    } else {
+        least(&mut errors, "sinceSeconds", 1, "must be greater than 0")?;
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::invalid(About { group: "", resource: "PodLogOptions", name: &call.asked.name }, &errors))
 }
 
 /// A body that gives a place back when it ends.
@@ -103,7 +127,7 @@ pub async fn exec(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     let Some(client) = call.take_upgrade() else {
         return Err(Refusal::bad_request("exec needs a connection of its own: HTTP/1.1"));
     };
-    let target = Target::find(server, call, row).await?;
+    let target = Target::find_placed(server, call, row).await?;
     let mut path = format!("/exec/{}?", target.path());
     for (ours, theirs) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")] {
         if call.query.flag(ours) {
@@ -148,7 +172,7 @@ pub async fn exec(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
 /// Why SPDY is refused. kubectl falls back to it whatever became of its WebSocket and shows only this answer, so the other reasons come first.
 async fn spdy(server: &Server, call: &Call, row: &Row) -> Answered<Refusal> {
     authz::require(server, &call.user, &Attributes { verb: "create", ..Attributes::of(call) })?;
-    let target = Target::find(server, call, row).await?;
+    let target = Target::find_placed(server, call, row).await?;
     if !target.running {
         return Ok(Refusal::bad_request(format!("container not found (\"{}\"): it is not running", target.container)));
     }
@@ -177,7 +201,8 @@ struct Target {
 }
 
 impl Target {
-    async fn find(server: &Server, call: &Call, row: &Row) -> Answered<Self> {
+    /// `None`: the pod has no node yet.
+    async fn find(server: &Server, call: &Call, row: &Row) -> Answered<Option<Self>> {
         let (namespace, name) = (&call.asked.namespace, &call.asked.name);
         let entry = read::find(server, row, namespace, name).await?;
         let pod = respond::tree(server, row, &entry)?;
@@ -185,7 +210,7 @@ impl Target {
         let running = is_running(&pod, &container);
         let node = tree::text(&pod, &["spec", "nodeName"]);
         if node.is_empty() {
-            return Err(Refusal::bad_request(format!("pod {name} does not have a host assigned")));
+            return Ok(None);
         }
         let found = server.store.get(&format!("core/nodes/{node}")).await?;
         let nodes = server.tables.resource("", "v1", "nodes").ok_or_else(Refusal::no_such_path)?;
@@ -199,7 +224,15 @@ impl Target {
             .ok_or_else(|| Refusal::internal(format!("no preferred addresses found; known addresses: {addresses:?}")))?;
         let port = tree::int(&object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"]);
         let port = port.and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0).unwrap_or(10_250);
-        Ok(Self { namespace: namespace.clone(), pod: name.clone(), container, running, node: node.to_owned(), host, port })
+        let node = node.to_owned();
+        Ok(Some(Self { namespace: namespace.clone(), pod: name.clone(), container, running, node, host, port }))
+    }
+
+    /// For what needs a node.
+    async fn find_placed(server: &Server, call: &Call, row: &Row) -> Answered<Self> {
+        let name = &call.asked.name;
+        let found = Self::find(server, call, row).await?;
+        found.ok_or_else(|| Refusal::bad_request(format!("pod {name} does not have a host assigned")))
     }
 
     fn path(&self) -> String {

@@ -81,8 +81,9 @@ fn quality_of_service_follows_the_resources() {
 
 #[test]
 fn a_bound_pod_names_its_node_and_says_so_once() {
-    let mut pod = json!({"spec": {}, "status": {}});
+    let mut pod = json!({"spec": {}, "status": {"nominatedNodeName": "n0"}});
     bind_pod(&mut pod, "n1", None, NOW);
+    assert_eq!(pod["status"].get("nominatedNodeName"), None);
     bind_pod(&mut pod, "n1", None, "2027-01-01T00:00:00Z");
     assert_eq!(pod["spec"]["nodeName"], "n1");
     assert_eq!(
@@ -96,4 +97,119 @@ fn generated_names_leave_room_for_their_end() {
     assert_eq!(generated_name("web-", "abcde"), "web-abcde");
     assert_eq!(generated_name(&"x".repeat(300), "abcde").len(), 63);
     assert_eq!(generated_name(&"ü".repeat(100), "abcde").len(), 63);
+}
+
+fn pod_row(tables: &Tables) -> &Row {
+    tables.resource("", "v1", "pods").unwrap()
+}
+
+#[test]
+fn a_gated_pod_says_since_when() {
+    let tables = Tables::builtin();
+    let row = pod_row(&tables);
+    let mut pod =
+        made(&tables, row, json!({"metadata": {"name": "p"}, "spec": {"containers": [], "schedulingGates": [{"name": "g"}]}}));
+    prepare_create(&tables, row, &mut pod, &birth());
+    let condition = &pod["status"]["conditions"][0];
+    assert_eq!((&condition["lastTransitionTime"], &condition["lastProbeTime"]), (&json!(NOW), &Value::Null));
+}
+
+/// The feature gate GenericWorkload is alpha in 1.36.
+#[test]
+fn a_scheduling_group_is_dropped_unless_it_is_there_already() {
+    let tables = Tables::builtin();
+    let grouped = || json!({"containers": [], "schedulingGroup": {"podGroupName": "g"}});
+    let row = pod_row(&tables);
+    let mut pod = made(&tables, row, json!({"metadata": {"name": "p"}, "spec": grouped()}));
+    let old = pod.clone();
+    prepare_create(&tables, row, &mut pod, &birth());
+    assert_eq!(pod["spec"].get("schedulingGroup"), None);
+    let mut kept = old.clone();
+    prepare_update(&tables, row, &mut kept, &old, Part::Main, NOW);
+    assert_eq!(kept["spec"]["schedulingGroup"], old["spec"]["schedulingGroup"]);
+    let row = tables.resource("apps", "v1", "deployments").unwrap();
+    let mut deployment = made(&tables, row, json!({"metadata": {"name": "d"}, "spec": {"template": {"spec": grouped()}}}));
+    prepare_create(&tables, row, &mut deployment, &birth());
+    assert_eq!(deployment["spec"]["template"]["spec"].get("schedulingGroup"), None);
+}
+
+/// Kubernetes page "Restrict a Container's Access to Resources with AppArmor".
+#[test]
+fn apparmor_by_annotation_becomes_a_field() {
+    let tables = Tables::builtin();
+    let row = pod_row(&tables);
+    let born = |asked: &str, spec: Value| {
+        let annotations = json!({"container.apparmor.security.beta.kubernetes.io/c": asked});
+        let mut pod = json!({"metadata": {"name": "p", "annotations": annotations}, "spec": {"containers": [{"name": "c"}, {"name": "d"}]}});
+        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let mut pod = made(&tables, row, pod);
+        let warnings = crate::early_warnings(row, &pod);
+        prepare_create(&tables, row, &mut pod, &birth());
+        assert_eq!(pod.pointer("/spec/containers/1/securityContext"), None);
+        (pod.pointer("/spec/containers/0/securityContext/appArmorProfile").cloned().unwrap_or_default(), warnings)
+    };
+    let warned = vec![
+        "metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the \"appArmorProfile\" field instead"
+            .to_owned(),
+    ];
+    for (asked, want) in [
+        ("runtime/default", json!({"type": "RuntimeDefault"})),
+        ("unconfined", json!({"type": "Unconfined"})),
+        ("localhost/a", json!({"type": "Localhost", "localhostProfile": "a"})),
+        ("localhost/", Value::Null),
+        ("localhost/ a", Value::Null),
+        ("bad", Value::Null),
+    ] {
+        assert_eq!(born(asked, json!({})), (want, warned.clone()), "{asked}");
+    }
+    let of_pod = json!({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}});
+    assert_eq!(born("unconfined", of_pod.clone()), (Value::Null, vec![]), "the pod says so already");
+    assert_eq!(born("runtime/default", of_pod).0, json!({"type": "RuntimeDefault"}));
+    let own =
+        json!({"containers": [{"name": "c", "securityContext": {"appArmorProfile": {"type": "Unconfined"}}}, {"name": "d"}]});
+    assert_eq!(born("runtime/default", own), (json!({"type": "Unconfined"}), vec![]));
+    assert_eq!(born("unconfined", json!({"os": {"name": "windows"}})), (Value::Null, vec![]));
+}
+
+#[test]
+fn who_does_not_know_of_observed_generations_does_not_clear_them() {
+    let tables = Tables::builtin();
+    let row = pod_row(&tables);
+    let condition = |kind: &str, generation: Value| json!({"type": kind, "status": "True", "observedGeneration": generation});
+    let pod = |generation: Value, conditions: Value| {
+        let status = json!({"observedGeneration": generation, "conditions": conditions});
+        made(&tables, row, json!({"metadata": {"name": "p"}, "spec": {"containers": []}, "status": status}))
+    };
+    let old = pod(json!(3), json!([condition("a", json!(1)), condition("a", json!(2)), condition("b", json!(3))]));
+    let given = [condition("a", Value::Null), condition("a", json!(0)), condition("a", Value::Null), condition("b", json!(4))];
+    let mut new = pod(Value::Null, json!(given));
+    prepare_update(&tables, row, &mut new, &old, Part::Status, NOW);
+    assert_eq!(new["status"]["observedGeneration"], 3);
+    let got: Vec<Value> =
+        new["status"]["conditions"].as_array().unwrap().iter().map(|c| c["observedGeneration"].clone()).collect();
+    assert_eq!(got, [json!(1), json!(2), Value::Null, json!(4)]);
+}
+
+#[test]
+fn ephemeral_containers_and_resizes_leave_metadata_alone() {
+    let tables = Tables::builtin();
+    let row = pod_row(&tables);
+    let pod = |labels: Value, containers: Value, whole: Value| {
+        let metadata = json!({"name": "p", "labels": labels, "annotations": labels, "finalizers": ["a.example/b"]});
+        made(&tables, row, json!({"metadata": metadata, "spec": {"containers": containers, "resources": whole}}))
+    };
+    let sized = |name: &str, cpu: &str| json!({"name": name, "image": cpu, "resources": {"requests": {"cpu": cpu}}});
+    let old = pod(json!({"a": "1"}), json!([sized("c", "1"), sized("d", "1")]), json!({"requests": {"cpu": "2"}}));
+    for part in [Part::Sub("ephemeralcontainers"), Part::Sub("resize")] {
+        let mut new = pod(json!({"a": "2"}), json!([sized("c", "3"), sized("d", "1")]), json!({"requests": {"cpu": "4"}}));
+        prepare_update(&tables, row, &mut new, &old, part, NOW);
+        assert_eq!((&new["metadata"]["labels"], &new["metadata"]["annotations"]), (&json!({"a": "1"}), &json!({"a": "1"})));
+        let resize = part == Part::Sub("resize");
+        let cpu = &new["spec"]["containers"][0]["resources"]["requests"]["cpu"];
+        assert_eq!((cpu, &new["spec"]["containers"][0]["image"]), (&json!(if resize { "3" } else { "1" }), &json!("1")));
+        assert_eq!(new["spec"]["resources"]["requests"]["cpu"], json!(if resize { "4" } else { "2" }));
+    }
+    let mut turned = pod(json!({}), json!([sized("d", "3"), sized("c", "3")]), json!({}));
+    prepare_update(&tables, row, &mut turned, &old, Part::Sub("resize"), NOW);
+    assert_eq!(turned["spec"]["containers"][0]["name"], "d", "validation is to see that they have changed places");
 }

@@ -9,8 +9,8 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, compute, context, env, mount, probe};
-use crate::tree::{flag, get, int, items, map, text};
+use super::{check, compute, context, env, ephemeral, mount, probe};
+use crate::tree::{flag, get, int, items, text};
 
 #[cfg(test)]
 mod tests;
@@ -53,10 +53,10 @@ pub fn containers<'a>(
     let list = items(spec, &["containers"]);
     let mut names = HashSet::new();
     regular(list, &around, &mut names, &at.child("containers"), errors);
-    let targets = names.clone();
     init(items(spec, &["initContainers"]), &around, &mut names, &at.child("initContainers"), errors);
+    let targets = names.clone();
     for (i, one) in items(spec, &["ephemeralContainers"]).iter().enumerate() {
-        ephemeral(one, &at.child("ephemeralContainers").index(i), &names, &targets, &around, errors);
+        ephemeral::container(one, &at.child("ephemeralContainers").index(i), &mut names, &targets, &around, errors);
     }
 }
 
@@ -110,34 +110,6 @@ fn init<'a>(list: &'a [Value], around: &Around<'_>, names: &mut HashSet<&'a str>
                 errors.invalid(path.child("resizePolicy").index(j).child("restartPolicy"), "RestartContainer", why);
             }
         }
-    }
-}
-
-fn ephemeral(
-    one: &Value,
-    at: &FieldPath,
-    names: &HashSet<&str>,
-    targets: &HashSet<&str>,
-    around: &Around<'_>,
-    errors: &mut ErrorList,
-) {
-    common(one, at, around, errors);
-    plain_image(one, at, errors);
-    let name = text(one, &["name"]);
-    if names.contains(name) {
-        errors.duplicate(at.child("name"), name);
-    }
-    let target = text(one, &["targetContainerName"]);
-    if !target.is_empty() && !targets.contains(target) {
-        errors.not_found(at.child("targetContainerName"), target);
-    }
-    for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] {
-        if get(one, &[field]).is_some() {
-            errors.forbidden(at.child(field), "cannot be set for an Ephemeral Container");
-        }
-    }
-    if map(one, &["resources"]).is_some_and(|r| !r.is_empty()) {
-        errors.forbidden(at.child("resources"), "cannot be set for an Ephemeral Container");
     }
 }
 

@@ -1,5 +1,5 @@
-//! What an update may not change.
-use hashbrown::{HashMap, HashSet};
+//! What an update may not change. Pods have a file of their own.
+use hashbrown::HashMap;
 
 use irori_api::{
     field::{ErrorList, FieldPath},
@@ -8,12 +8,9 @@ use irori_api::{
 use serde_json::Value;
 
 use super::check;
-use crate::{
-    prepare::Part,
-    tree::{flag, get, int, items, remove, same, same_without, set, text},
-};
+use crate::tree::{flag, get, int, items, remove, same, set, text};
 
-pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
+pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = FieldPath::root();
     let fixed = |errors: &mut ErrorList, paths: &[&[&str]]| {
         for path in paths {
@@ -21,7 +18,6 @@ pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut 
         }
     };
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
-        ("", "Pod") => pod(new, old, part, errors),
         ("", "ConfigMap") if flag(old, &["immutable"]) => locked(new, old, &["data", "binaryData"], errors),
         ("", "Secret") => {
             fixed(errors, &[&["type"]]);
@@ -115,7 +111,7 @@ pub fn change(row: &Row, new: &Value, old: &Value, part: Part<'_>, errors: &mut 
 }
 
 /// Of items of one name the first.
-fn first_by_name(items: &[Value]) -> HashMap<&str, &Value> {
+pub fn first_by_name(items: &[Value]) -> HashMap<&str, &Value> {
     let mut first = HashMap::with_capacity(items.len());
     for item in items {
         first.entry(text(item, &["name"])).or_insert(item);
@@ -148,103 +144,6 @@ fn locked(new: &Value, old: &Value, fields: &[&str], errors: &mut ErrorList) {
     for field in fields {
         if !same(get(new, &[field]), get(old, &[field])) {
             errors.forbidden(FieldPath::new(field), WHY);
-        }
-    }
-}
-
-const POD: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
-                   `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
-                   `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-fn pod(new: &Value, old: &Value, part: Part<'_>, errors: &mut ErrorList) {
-    let at = FieldPath::new("spec");
-    if part == Part::Sub("resize") {
-        return super::resize::change(new, old, errors);
-    }
-    if part == Part::Sub("ephemeralcontainers") {
-        let is = first_by_name(items(new, &["spec", "ephemeralContainers"]));
-        let was = items(old, &["spec", "ephemeralContainers"]);
-        let path = at.child("ephemeralContainers");
-        for container in was {
-            match is.get(text(container, &["name"])) {
-                None => errors.forbidden(
-                    path.clone(),
-                    format!("existing ephemeral containers {:?} may not be removed\n", text(container, &["name"])),
-                ),
-                Some(kept) if *kept != container => {
-                    errors.forbidden(
-                        path.clone(),
-                        format!("existing ephemeral containers {:?} may not be changed\n", text(container, &["name"])),
-                    );
-                }
-                Some(_) => {}
-            }
-        }
-        return;
-    }
-    for list in ["containers", "initContainers"] {
-        if items(new, &["spec", list]).len() != items(old, &["spec", list]).len() {
-            errors.forbidden(at.child(list), "pod updates may not add or remove containers");
-            return;
-        }
-    }
-    deadline(new, old, &at, errors);
-    let gates = |v| items(v, &["spec", "schedulingGates"]).iter().map(|gate: &Value| text(gate, &["name"]));
-    let was: HashSet<&str> = gates(old).collect();
-    for added in gates(new).filter(|gate| !was.contains(gate)) {
-        errors
-            .forbidden(at.child("schedulingGates"), format!("only deletion is allowed, but found new scheduling gate '{added}'"));
-    }
-    tolerations(new, old, &at, errors);
-    if !errors.is_empty() {
-        return;
-    }
-    let (is, before) = (get(new, &["spec"]).unwrap_or(&Value::Null), get(old, &["spec"]).unwrap_or(&Value::Null));
-    const CONTAINERS: [&str; 2] = ["containers", "initContainers"];
-    let mut mutable = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates"];
-    let grace = |spec: &Value| int(spec, &["terminationGracePeriodSeconds"]);
-    if grace(before).unwrap_or(0) < 0 && grace(is) == Some(1) {
-        mutable.push("terminationGracePeriodSeconds");
-    }
-    if !was.is_empty() {
-        // A gated pod has not been looked at yet: it may still become choosier.
-        mutable.extend(["nodeSelector", "affinity"]);
-    }
-    mutable.extend(CONTAINERS);
-    // Of a container the image may change.
-    let same_containers = |list| {
-        let (is, before) = (items(is, &[list]), items(before, &[list]));
-        is.len() == before.len() && is.iter().zip(before).all(|(is, before)| same_without(is, before, &["image"]))
-    };
-    if !same_without(is, before, &mutable) || !CONTAINERS.into_iter().all(same_containers) {
-        errors.forbidden(at, POD);
-    }
-}
-
-fn deadline(new: &Value, old: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    let path = ["spec", "activeDeadlineSeconds"];
-    let at = at.child("activeDeadlineSeconds");
-    match (int(old, &path), int(new, &path)) {
-        (Some(was), Some(is)) if is > was => {
-            errors.invalid(at, is, format!("must be less than or equal to previous value {was}"))
-        }
-        (Some(_), None) => errors.invalid(at, Value::Null, "must not update from a positive integer to nil value"),
-        _ => {}
-    }
-}
-
-/// Tolerations may be added; those that are there may only change their seconds.
-fn tolerations(new: &Value, old: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    let bare = |t: &Value| {
-        let mut t = t.clone();
-        remove(&mut t, &["tolerationSeconds"]);
-        t
-    };
-    let is: HashSet<Value> = items(new, &["spec", "tolerations"]).iter().map(bare).collect();
-    for kept in items(old, &["spec", "tolerations"]).iter().map(bare) {
-        if !is.contains(&kept) {
-            errors.forbidden(at.child("tolerations"), "existing toleration can not be modified except its tolerationSeconds");
-            return;
         }
     }
 }

@@ -7,12 +7,13 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, compute, container, context, dns, env, meta, selector, volume, windows};
+use super::{check, compute, container, context, dns, env, meta, pod_annotations, selector, volume, windows};
 use crate::tree::{flag, get, items, map, text};
 
 pub fn pod(object: &Value, fresh: bool, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
     let spec_value = get(object, &["spec"]).unwrap_or(&Value::Null);
+    pod_annotations::content(object, &FieldPath::new("metadata").child("annotations"), errors);
     spec(spec_value, Some(text(object, &["metadata", "name"])), &at, errors);
     tokens(spec_value, &at, errors);
     container::plain_images(spec_value, &at, errors);
@@ -25,6 +26,8 @@ pub fn pod(object: &Value, fresh: bool, errors: &mut ErrorList) {
     if !text(spec_value, &["nodeName"]).is_empty() && !items(spec_value, &["schedulingGates"]).is_empty() {
         errors.forbidden(at.child("nodeName"), "cannot be set until all schedulingGates have been cleared");
     }
+    pod_annotations::seccomp_fields(object, &at, errors);
+    pod_annotations::app_armor_fields(object, &at, errors);
 }
 
 /// Tokens are those of a service account.
@@ -52,8 +55,10 @@ pub fn template_value_at(template: &Value, at: &FieldPath, errors: &mut ErrorLis
     let metadata = get(template, &["metadata"]).unwrap_or(&Value::Null);
     meta::labels(get(metadata, &["labels"]), &at.child("labels"), errors);
     meta::annotations(metadata, &at.child("annotations"), errors);
+    pod_annotations::content(template, &at.child("annotations"), errors);
     let spec_value = get(template, &["spec"]).unwrap_or(&Value::Null);
     spec(spec_value, None, &at.child("spec"), errors);
+    pod_annotations::seccomp_fields(template, &at.child("spec"), errors);
     if !items(spec_value, &["ephemeralContainers"]).is_empty() {
         errors.forbidden(at.child("spec").child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
     }

@@ -3,12 +3,15 @@ use std::net::IpAddr;
 
 use irori_api::field::FieldPath;
 
-/// An IPv6 address that is not in its canonical form.
+/// An IPv6 address that is not in its canonical form, or an IPv4 address written as one.
 pub fn ip(given: &str, at: &FieldPath, told: &mut Vec<String>) {
-    if let Ok(parsed) = given.parse::<IpAddr>()
-        && parsed.to_string() != given
-        && parsed.is_ipv6()
-    {
+    let Ok(IpAddr::V6(parsed)) = given.parse::<IpAddr>() else { return };
+    if let Some(short) = parsed.to_ipv4_mapped() {
+        told.push(format!(
+            "{at}: non-standard IP address {given:?} will be considered invalid in a future Kubernetes release: use {:?}",
+            short.to_string()
+        ));
+    } else if parsed.to_string() != given {
         told.push(format!("{at}: IPv6 address {given:?} should be in RFC 5952 canonical format ({:?})", parsed.to_string()));
     }
 }

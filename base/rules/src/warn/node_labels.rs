@@ -1,10 +1,10 @@
 //! Labels of nodes that have newer names.
 //!
 //! Source: https://kubernetes.io/docs/reference/labels-annotations-taints/.
-use irori_api::field::FieldPath;
+use irori_api::{field::FieldPath, names};
 use serde_json::Value;
 
-use crate::tree::text;
+use crate::tree::{items, text};
 
 /// Old name, since when, new name.
 const OLD: &[(&str, &str, &str)] = &[
@@ -24,6 +24,16 @@ pub fn replaced(label: &str) -> Option<String> {
 /// The expressions of a term that name such labels.
 pub fn term(term: &Value, at: &FieldPath, told: &mut Vec<String>) {
     expressions(term, "matchExpressions", at, told);
+}
+
+/// The expressions of a term that name what no label can be.
+pub fn values(term: &Value, at: &FieldPath, told: &mut Vec<String>) {
+    for (at, expression) in super::each(term, &["matchExpressions"], at) {
+        for (i, value) in items(expression, &["values"]).iter().filter_map(Value::as_str).enumerate() {
+            let wrong = names::label_value(value).into_iter();
+            told.extend(wrong.map(|why| format!("{}: {value} is invalid, {why}", at.child("values").index(i))));
+        }
+    }
 }
 
 pub fn expressions(of: &Value, field: &str, at: &FieldPath, told: &mut Vec<String>) {

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use irori_api::field::FieldPath;
 use serde_json::Value;
 
-use super::{COMPARED_MAX, doubles, each, fraction, kinds, node_labels, paths};
+use super::{COMPARED_MAX, address, doubles, each, files, fraction, kinds, node_labels};
 use crate::tree::{get, int, items, map, text};
 
 const SECCOMP: &str = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
@@ -56,7 +56,7 @@ fn content(of: &Value, around: &FieldPath, is_template: bool, told: &mut Vec<Str
             kinds::claim(claim, &at.child("ephemeral").child("volumeClaimTemplate").child("spec"), told);
         }
     }
-    paths::overlaps(items(spec, &["volumes"]), told);
+    files::overlaps(items(spec, &["volumes"]), told);
     for (i, ip) in doubles(items(spec, &["hostAliases"]), "ip") {
         told.push(format!("{}: duplicate ip {ip:?}", at.child("hostAliases").index(i).child("ip")));
     }
@@ -100,6 +100,12 @@ fn content(of: &Value, around: &FieldPath, is_template: bool, told: &mut Vec<Str
         told.push(format!("{at}: must be >= 0; negative values are invalid and will be treated as 1"));
     }
     affinity_terms(spec, &at, told);
+    for (i, server) in items(spec, &["dnsConfig", "nameservers"]).iter().filter_map(Value::as_str).enumerate() {
+        address::ip(server, &at.child("dnsConfig").child("nameservers").index(i), told);
+    }
+    for (at, alias) in each(spec, &["hostAliases"], &at) {
+        address::ip(text(alias, &["ip"]), &at.child("ip"), told);
+    }
 }
 
 /// Every container with its path, in the order in which upstream visits them.
@@ -120,7 +126,9 @@ fn labels(spec: &Value, at: &FieldPath, told: &mut Vec<String>) {
     }
     let preferred = ["affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution"];
     for (at, item) in each(spec, &preferred, at) {
-        node_labels::term(get(item, &["preference"]).unwrap_or(&Value::Null), &at.child("preference"), told);
+        let (preference, at) = (get(item, &["preference"]).unwrap_or(&Value::Null), at.child("preference"));
+        node_labels::term(preference, &at, told);
+        node_labels::values(preference, &at, told);
     }
     for (at, constraint) in each(spec, &["topologySpreadConstraints"], at) {
         let key = text(constraint, &["topologyKey"]);
@@ -144,48 +152,58 @@ fn variables(env: &[Value], at: &FieldPath, told: &mut Vec<String>) {
     }
 }
 
-/// Ports that are said twice, in one or several containers.
+/// Ports that are said twice, in one or several containers, by number or by name.
 fn ports(containers: &[(FieldPath, &Value)], told: &mut Vec<String>) {
-    let host = |p: &Value| int(p, &["hostPort"]).unwrap_or(0);
-    let ip = |p: &'_ Value| text(p, &["hostIP"]).to_owned();
-    let (mut seen, mut compared) = (HashMap::<_, Vec<(FieldPath, &Value)>>::new(), 0);
-    for (at, container) in containers {
-        for (at, port) in each(container, &["ports"], at) {
-            if host(port) == 0 && !ip(port).is_empty() {
-                told.push(format!("{at}: hostIP set without hostPort: {}", shown_port(port)));
-            }
-            let others = seen.entry((int(port, &["containerPort"]), text(port, &["protocol"]))).or_default();
-            compared += others.len();
-            if compared > COMPARED_MAX {
-                return;
-            }
-            for (other_at, other) in others.iter() {
-                let word = if ip(other) == ip(port) && host(other) == host(port) {
-                    "duplicate"
-                } else if host(port) == 0 || host(other) == 0 {
-                    "overlapping"
-                } else if host(port) == host(other) && ip(port).is_empty() != ip(other).is_empty() {
-                    "dangerously ambiguous"
-                } else {
-                    continue;
-                };
-                told.push(format!("{at}: {word} port definition with {other_at}"));
-            }
-            others.push((at, port));
+    let mut by_number: HashMap<_, Vec<(FieldPath, &Value)>> = HashMap::new();
+    let mut by_name: HashMap<&str, FieldPath> = HashMap::new();
+    let (mut names, mut compared) = (Vec::new(), 0);
+    let host = |port: &'_ Value| (int(port, &["hostPort"]).unwrap_or(0), text(port, &["hostIP"]).to_owned());
+    for (at, port) in containers.iter().flat_map(|(at, container)| each(container, &["ports"], at)) {
+        let (host_port, host_ip) = host(port);
+        if host_port == 0 && !host_ip.is_empty() {
+            told.push(format!("{at}: hostIP set without hostPort: {}", shown(port)));
+        }
+        let others = by_number.entry((int(port, &["containerPort"]), text(port, &["protocol"]))).or_default();
+        compared += others.len();
+        if compared > COMPARED_MAX {
+            break;
+        }
+        for (other_at, other) in others.iter() {
+            let (other_port, other_ip) = host(other);
+            let word = if (host_port, &host_ip) == (other_port, &other_ip) {
+                "duplicate"
+            } else if host_port == 0 || other_port == 0 {
+                "overlapping"
+            } else if host_port == other_port && host_ip.is_empty() != other_ip.is_empty() {
+                "dangerously ambiguous"
+            } else {
+                continue;
+            };
+            told.push(format!("{at}: {word} port definition with {other_at}"));
+        }
+        others.push((at.clone(), port));
+        let name = text(port, &["name"]);
+        match by_name.get(name) {
+            _ if name.is_empty() => {}
+            Some(first) => names.push(format!(
+                "{at}: duplicate port name {name:?} with {first}, services and probes that select ports by name will use {first}"
+            )),
+            None => drop(by_name.insert(name, at)),
         }
     }
+    told.extend(names);
 }
 
-/// A port as Go prints a struct.
-fn shown_port(port: &Value) -> String {
-    let number = |field: &str| int(port, &[field]).unwrap_or(0);
+/// A port as a stock server shows it.
+fn shown(port: &Value) -> String {
+    let (number, word) = (|field| int(port, &[field]).unwrap_or(0), |field| text(port, &[field]));
     format!(
         "{{Name:{} HostPort:{} ContainerPort:{} Protocol:{} HostIP:{}}}",
-        text(port, &["name"]),
+        word("name"),
         number("hostPort"),
         number("containerPort"),
-        text(port, &["protocol"]),
-        text(port, &["hostIP"])
+        word("protocol"),
+        word("hostIP")
     )
 }
 

@@ -1,7 +1,7 @@
 use irori_api::row::Tables;
 use serde_json::{Value, json};
 
-use super::warnings;
+use super::{status_warnings, warnings};
 
 fn told(group: &str, resource: &str, object: Value) -> Vec<String> {
     let tables = Tables::builtin();
@@ -37,6 +37,28 @@ fn pods_are_warned_of_what_does_not_do_what_it_says() {
             "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
         ),
         (
+            json!({"volumes": [{"name": "v", "storageos": {}}]}),
+            "spec.volumes[0].storageOS: deprecated in v1.22, non-functional in v1.25+",
+        ),
+        (
+            json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [{"key": "k", "operator": "In", "values": ["-1"]}]}}]}}}),
+            "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].values[0]: \
+             -1 is invalid, a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start \
+             and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is \
+             '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+        ),
+        (
+            json!({"containers": [{"ports": [{"containerPort": 1, "protocol": "TCP", "hostIP": "10.0.0.1"}]}]}),
+            "spec.containers[0].ports[0]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:1 Protocol:TCP HostIP:10.0.0.1}",
+        ),
+        (
+            json!({"initContainers": [{"ports": [{"containerPort": 1, "name": "p"}]}],
+                "containers": [{"ports": [{"containerPort": 2, "name": "p"}]}]}),
+            "spec.containers[0].ports[0]: duplicate port name \"p\" with spec.initContainers[0].ports[0], services and probes that \
+             select ports by name will use spec.initContainers[0].ports[0]",
+        ),
+        (
             json!({"volumes": [{"name": "v", "gitRepo": {}}]}),
             "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
         ),
@@ -65,35 +87,89 @@ fn pods_are_warned_of_what_does_not_do_what_it_says() {
     }
 }
 
+/// Kubernetes page "Projected Volumes".
 #[test]
-fn files_of_a_volume_that_meet_are_told() {
-    let items = |paths: &[&str]| paths.iter().map(|path| json!({"key": "k", "path": path})).collect::<Vec<_>>();
+fn files_in_the_same_place_are_told() {
+    let volume = |source: Value| {
+        let mut volume = json!({"name": "v"});
+        volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+        pod(json!({ "volumes": [volume] }))
+    };
+    let paths = |paths: &[&str]| paths.iter().map(|path| json!({"key": "k", "path": path})).collect::<Value>();
     for (source, want) in [
+        (json!({"configMap": {"name": "m", "items": paths(&["a", "ab", "b/c"])}}), vec![]),
         (
-            json!({"configMap": {"name": "m", "items": items(&["a", "a/"])}}),
-            "(ConfigMap \"m\"): overlapping paths: \"a\" with \"a\"",
+            json!({"configMap": {"name": "m", "items": paths(&["a", "a/b/"])}}),
+            vec!["(ConfigMap \"m\"): overlapping paths: \"a/b\" with \"a\""],
         ),
         (
-            json!({"secret": {"secretName": "s", "items": items(&["a", "b", "a/b"])}}),
-            "(Secret \"s\"): overlapping paths: \"a/b\" with \"a\"",
+            json!({"secret": {"secretName": "s", "items": paths(&["a/b", "a"])}}),
+            vec!["(Secret \"s\"): overlapping paths: \"a\" with \"a/b\""],
         ),
-        (json!({"downwardAPI": {"items": items(&["a/b", "a"])}}), "(DownwardAPI): overlapping paths: \"a\" with \"a/b\""),
+        (json!({"downwardAPI": {"items": paths(&["a", "a"])}}), vec!["(DownwardAPI): overlapping paths: \"a\" with \"a\""]),
+        (json!({"projected": {"sources": [{}]}}), vec!["(Projected) has no sources provided"]),
         (
-            json!({"projected": {"sources": [{"serviceAccountToken": {"path": "a"}}, {"configMap": {"name": "m", "items": items(&["a/b"])}}]}}),
-            "(Projected ConfigMap \"m\"): overlapping paths: \"a/b\" with \"a\"",
+            json!({"projected": {"sources": [
+                {"clusterTrustBundle": {"signerName": "t", "path": "a/a"}},
+                {"secret": {"name": "s", "items": paths(&["a"])}},
+                {"serviceAccountToken": {"path": "a"}},
+            ]}}),
+            vec![
+                "(Projected): overlapping paths: \"a\" (Secret \"s\") with \"a/a\" (ClusterTrustBundle \"t\")",
+                "(Projected): overlapping paths: \"a\" (ServiceAccountToken) with \"a/a\" (ClusterTrustBundle \"t\")",
+                "(Projected): overlapping paths: \"a\" (ServiceAccountToken) with \"a\" (Secret \"s\")",
+            ],
         ),
-        (json!({"projected": {"sources": [{}]}}), "(Projected) has no sources provided"),
     ] {
-        let mut volume = source;
-        volume["name"] = "v".into();
-        assert_eq!(pod(json!({"volumes": [volume]})), [format!("volume \"v\" {want}")]);
+        let want: Vec<String> = want.into_iter().map(|want| format!("volume \"v\" {want}")).collect();
+        assert_eq!(volume(source.clone()), want, "{source}");
     }
-    for apart in [items(&["a", "ab", "b/a"]), items(&["a/b", "a/c"])] {
-        assert_eq!(pod(json!({"volumes": [{"name": "v", "configMap": {"name": "m", "items": apart}}]})), [""; 0]);
+}
+
+/// 50,000 equal ports are more than a thousand million pairs.
+#[test]
+fn of_very_many_warnings_a_thousand_are_told() {
+    let ports = vec![json!({"containerPort": 80, "name": "p"}); 50_000];
+    let secrets = vec![json!({}); 50_000];
+    for spec in [
+        json!({"containers": [{"ports": ports}]}),
+        json!({ "imagePullSecrets": secrets }),
+        json!({"volumes": [{"name": "v", "configMap": {"items": vec![json!({"path": "a"}); 50_000]}}]}),
+    ] {
+        assert_eq!(pod(spec).len(), super::WARNINGS_MAX);
     }
-    let sources =
-        json!([{"serviceAccountToken": {"path": "t"}}, {"configMap": {"name": "m"}}, {"downwardAPI": {"items": items(&["l"])}}]);
-    assert_eq!(pod(json!({"volumes": [{"name": "v", "projected": {"sources": sources}}]})), [""; 0]);
+}
+
+#[test]
+fn addresses_of_pods_should_be_written_plainly() {
+    assert_eq!(
+        pod(json!({
+            "dnsConfig": {"nameservers": ["10.0.0.1", "FD00::1"]},
+            "hostAliases": [{"ip": "::ffff:10.0.0.1"}, {"ip": "fd00::1"}],
+        })),
+        [
+            "spec.dnsConfig.nameservers[1]: IPv6 address \"FD00::1\" should be in RFC 5952 canonical format (\"fd00::1\")",
+            "spec.hostAliases[0].ip: non-standard IP address \"::ffff:10.0.0.1\" will be considered invalid in a future Kubernetes \
+             release: use \"10.0.0.1\""
+        ]
+    );
+    let tables = Tables::builtin();
+    let status = json!({"status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00:0::1"}], "hostIPs": [{"ip": "FD00::2"}]}});
+    assert_eq!(
+        status_warnings(tables.resource("", "v1", "pods").unwrap(), &status),
+        [
+            "status.podIPs[1].ip: IPv6 address \"fd00:0::1\" should be in RFC 5952 canonical format (\"fd00::1\")",
+            "status.hostIPs[0].ip: IPv6 address \"FD00::2\" should be in RFC 5952 canonical format (\"fd00::2\")"
+        ]
+    );
+}
+
+#[test]
+fn a_changed_pod_is_warned_of_nothing() {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "pods").unwrap();
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"imagePullSecrets": [{}]}});
+    assert_eq!(warnings(row, &pod, Some(&pod)), [""; 0]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use irori_http::Response;
 use irori_rules::tree;
 use serde_json::Value;
 
-use super::success;
+use super::{require_same, success};
 use crate::{
     call::Call,
     change,
@@ -40,10 +40,7 @@ pub async fn bind_by_object(server: &Arc<Server>, call: &mut Call, binding: Valu
 async fn bind(server: &Arc<Server>, call: &mut Call, name: &str, binding: &Value) -> Answered<Response> {
     let dry_run = WriteOptions::read(server, call)?.dry_run;
     let pods = server.tables.resource("", "v1", "pods").cloned().ok_or_else(Refusal::no_such_path)?;
-    let own = change::text(binding, "name");
-    if !own.is_empty() && own != name {
-        return Err(Refusal::bad_request(format!("name in URL does not match name in Binding object: {name} != {own}")));
-    }
+    require_same(binding, &call.asked.namespace, name, "Binding")?;
     let node = tree::text(binding, &["target", "name"]);
     let kind = tree::text(binding, &["target", "kind"]);
     let mut errors = ErrorList::default();
@@ -55,7 +52,8 @@ async fn bind(server: &Arc<Server>, call: &mut Call, name: &str, binding: &Value
         errors.required(target.child("name"), "");
     }
     if !errors.is_empty() {
-        return Err(Refusal::invalid(About { group: "", resource: "Binding", name }, &errors));
+        // Upstream answers these as an error of its own, without a reason.
+        return Err(Refusal::new(500, "", errors.to_string()));
     }
     let about = About { group: "", resource: "pods/binding", name };
     for _ in 0..limits::CONFLICT_TRIES_MAX {

@@ -9,7 +9,7 @@ use irori_api::{
 use irori_http::Response;
 use irori_rules::tree;
 
-use super::success;
+use super::{require_same, success};
 use crate::{
     call::Call,
     decode,
@@ -25,6 +25,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let gvk = Gvk::new("policy", "v1", "Eviction");
     let eviction = decode::typed(server, call, &gvk, &TypeRef::Named("io.k8s.api.policy.v1.Eviction".into())).await?;
     let (namespace, name) = (call.asked.namespace.clone(), call.asked.name.clone());
+    require_same(&eviction, &namespace, &name, "Eviction")?;
     let entry = read::find(server, row, &namespace, &name).await?;
     let pod = respond::tree(server, row, &entry)?;
     let runs = !tree::text(&pod, &["spec", "nodeName"]).is_empty()

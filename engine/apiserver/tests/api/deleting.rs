@@ -1,5 +1,5 @@
 //! Deletion: preconditions, grace, finalizers, namespaces, collections.
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::*;
 
@@ -72,6 +72,19 @@ async fn a_pod_that_runs_gets_its_grace_and_one_that_does_not_goes_at_once() {
     admin.delete(&format!("{pods}/waiting")).await.expect(200);
     admin.get(&format!("{pods}/waiting")).await.refuses(404, "NotFound", "");
     admin.post(pods, pod("running")).await.expect(201);
+    for (wrong, code, why) in [
+        (json!({"target": {"name": "n1"}}), 400, "name in URL does not match name in Binding object"),
+        (json!({"metadata": {"name": "waiting"}, "target": {"name": "n1"}}), 400, "name in URL does not match name"),
+        (json!({"metadata": {"name": "running"}, "target": {"kind": "Node"}}), 500, "target.name: Required value"),
+        (
+            json!({"metadata": {"name": "running"}, "target": {"kind": "Foo"}}),
+            500,
+            "[target.kind: Unsupported value: \"Foo\": supported values: \"Node\", \"<empty>\", target.name: Required value]",
+        ),
+    ] {
+        let reason = if code == 400 { "BadRequest" } else { "" };
+        admin.post(&format!("{pods}/running/binding"), wrong).await.refuses(code, reason, why);
+    }
     let target = json!({"metadata": {"name": "running"}, "target": {"kind": "Node", "name": "n1"}});
     admin.post(&format!("{pods}/running/binding"), target.clone()).await.expect(201);
     admin.post(&format!("{pods}/running/binding"), target).await.refuses(409, "Conflict", "is already assigned to node \"n1\"");
@@ -127,6 +140,16 @@ async fn an_eviction_deletes_unless_a_budget_covers_the_pod() {
         let target = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": "n1"}});
         admin.post(&format!("{pods}/{name}/binding"), target).await.expect(201);
         admin.merge(&format!("{pods}/{name}/status"), json!({"status": {"phase": "Running"}})).await.expect(200);
+    }
+    let foreign = json!({"metadata": {"name": "a", "namespace": "other"}});
+    admin.post(&format!("{pods}/a/eviction"), foreign).await.refuses(400, "BadRequest", "the namespace of the provided object");
+    for other in [json!({"metadata": {"name": "b"}}), json!({})] {
+        let refused = admin.post(&format!("{pods}/a/eviction"), other).await;
+        refused.refuses(400, "BadRequest", "name in URL does not match name in Eviction object");
+    }
+    for name in ["a", "b"] {
+        let pod = admin.get(&format!("{pods}/{name}")).await.expect(200);
+        assert_eq!(pod["metadata"]["deletionTimestamp"], Value::Null, "an eviction that was refused evicts nothing");
     }
     let budget = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "b"}}}});
     admin.post("/apis/policy/v1/namespaces/e/poddisruptionbudgets", budget).await.expect(201);

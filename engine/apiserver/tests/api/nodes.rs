@@ -87,8 +87,34 @@ async fn a_log_comes_from_the_node_with_its_options() {
         "a container name must be specified for pod p, choose one of: [c d]",
     );
     api.admin().get(&format!("{pods}/p/log?container=z")).await.refuses(400, "BadRequest", "container z is not valid for pod p");
-    api.admin().get(&format!("{pods}/unbound/log")).await.refuses(400, "BadRequest", "does not have a host assigned");
+    let unbound = api.admin().get(&format!("{pods}/unbound/log")).await;
+    assert_eq!((unbound.code, unbound.bytes.len()), (204, 0), "what has not run has said nothing");
     api.user("bob", &[]).get(&format!("{pods}/p/log")).await.refuses(403, "Forbidden", "cannot get resource \"pods/log\"");
+}
+
+/// The kind PodLogOptions of the API reference.
+#[tokio::test]
+async fn a_log_is_not_asked_for_less_than_nothing() {
+    let api = home().await;
+    let asked = |options: &str| {
+        let path = format!("/api/v1/namespaces/n/pods/p/log?container=c&{options}");
+        let admin = api.admin();
+        async move { admin.get(&path).await }
+    };
+    for (options, why) in [
+        ("tailLines=-1", "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ("limitBytes=0", "limitBytes: Invalid value: 0: must be greater than 0"),
+        ("sinceSeconds=0", "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        (
+            "sinceSeconds=1&sinceTime=2026-11-21T10:00:00Z",
+            ": Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ),
+    ] {
+        let status = asked(options).await.refuses(422, "Invalid", why);
+        assert_eq!(status["message"], format!("PodLogOptions \"p\" is invalid: {why}"));
+    }
+    asked("tailLines=a").await.refuses(400, "BadRequest", "invalid syntax");
+    assert_eq!(asked("tailLines=0&limitBytes=1&sinceSeconds=1").await.code, 200);
 }
 
 async fn dial(api: &Api) -> hyper::client::conn::http1::SendRequest<irori_http::Body> {

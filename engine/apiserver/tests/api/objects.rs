@@ -269,10 +269,14 @@ async fn ephemeral_containers_are_added_and_resources_changed_by_their_own_doors
     admin.post("/api/v1/namespaces/n/pods", body).await.expect(201);
     let at = "/api/v1/namespaces/n/pods/p";
     let strategic = [("content-type", "application/strategic-merge-patch+json")];
-    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "i"}], "hostname": "other"}});
+    let debugger = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"ephemeralContainers": [{"name": "d", "image": "i"}], "hostname": "other"}});
     let added = admin.raw("PATCH", &format!("{at}/ephemeralcontainers"), &strategic, debugger.to_string()).await.expect(200);
     assert_eq!(added["spec"]["ephemeralContainers"][0]["terminationMessagePath"], "/dev/termination-log");
-    assert_eq!(added["spec"]["hostname"], Value::Null, "the door changes nothing else");
+    assert_eq!(
+        (&added["spec"]["hostname"], added["metadata"].get("labels")),
+        (&Value::Null, None),
+        "the door changes nothing else"
+    );
     let removed = json!({"spec": {"ephemeralContainers": [{"name": "d", "$patch": "delete"}]}});
     let refused = admin.raw("PATCH", &format!("{at}/ephemeralcontainers"), &strategic, removed.to_string()).await;
     refused.refuses(422, "Invalid", "may not be removed");
@@ -313,4 +317,43 @@ async fn a_kind_without_controller_is_taken_with_a_warning() {
     let answer = api.admin().post("/apis/batch/v1/namespaces/default/cronjobs", body).await;
     assert!(answer.headers["warning"].to_str().unwrap().contains("no controller"));
     answer.expect(201);
+}
+
+/// Kubernetes pages "Restrict a Container's Access to Resources with AppArmor" and "API concepts" (warnings).
+#[tokio::test]
+async fn a_pod_is_warned_of_what_is_rewritten_and_its_status_of_addresses() {
+    let api = Api::start().await;
+    api.namespace("n").await;
+    let (admin, pods) = (api.admin(), "/api/v1/namespaces/n/pods");
+    let warnings = |answer: &Answer| answer.headers.get_all("warning").iter().map(|w| w.to_str().unwrap().to_owned()).collect();
+    let mut body = pod("p");
+    body["metadata"]["annotations"] = json!({"container.apparmor.security.beta.kubernetes.io/c": "runtime/default"});
+    body["spec"]["imagePullSecrets"] = json!([{"name": "a"}, {"name": "a"}]);
+    let made = admin.post(pods, body).await;
+    let told: Vec<String> = warnings(&made);
+    assert!(told.len() == 2 && told[0].contains("deprecated since v1.30") && told[1].contains("duplicate name"), "{told:?}");
+    let made = made.expect(201);
+    assert_eq!(made.pointer("/spec/containers/0/securityContext/appArmorProfile/type"), Some(&json!("RuntimeDefault")));
+    let labelled = admin.merge(&format!("{pods}/p"), json!({"metadata": {"labels": {"a": "b"}}})).await;
+    let told: Vec<String> = warnings(&labelled);
+    assert_eq!((labelled.code, told), (200, vec![]), "a change of a pod is warned of nothing");
+    let status = |status: Value| admin.merge("/api/v1/namespaces/n/pods/p/status", json!({ "status": status }));
+    let addressed = status(json!({"podIP": "FD00::1", "podIPs": [{"ip": "FD00::1"}]})).await;
+    let told: Vec<String> = warnings(&addressed);
+    assert!(told.len() == 1 && told[0].contains("status.podIPs[0].ip: IPv6 address"), "{told:?}");
+    addressed.expect(200);
+    status(json!({"qosClass": "Guaranteed"})).await.refuses(422, "Invalid", "status.qosClass: Invalid value");
+}
+
+#[tokio::test]
+async fn warnings_of_an_answer_are_cut_where_they_are_too_many() {
+    let api = Api::start().await;
+    api.namespace("n").await;
+    let mut body = pod("p");
+    body["spec"]["imagePullSecrets"] = vec![json!({"name": "x".repeat(253)}); 100].into();
+    let made = api.admin().post("/api/v1/namespaces/n/pods", body).await;
+    let told: Vec<usize> = made.headers.get_all("warning").iter().map(|w| w.len()).collect();
+    assert_eq!(made.code, 201);
+    assert_eq!(told.len(), 16, "4,096 characters of 256 each");
+    assert!(told.iter().all(|bytes| *bytes < 300), "{told:?}");
 }

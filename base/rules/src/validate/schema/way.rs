@@ -63,7 +63,7 @@ impl<'a> Way<'a> {
                 Step::Index(i) => out.push_str(&format!("[{i}]")),
             }
         }
-        FieldPath::new(&out)
+        if out.is_empty() { FieldPath::root() } else { FieldPath::new(&out) }
     }
 }
 
