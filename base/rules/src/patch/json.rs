@@ -1,4 +1,5 @@
-//! JSON patch, RFC 6902, with the liberties of a stock server: an index may count from the end (`-1` is the last item).
+//! JSON patch, RFC 6902, with the liberties of a stock server: an index may count from the end (`-1` is the last item), a member that
+//! an object does not have is null to `test` and `copy`, and `replace` adds it; a whole document is replaced and tested, not more.
 use serde_json::Value;
 
 use super::PatchError;
@@ -48,7 +49,11 @@ fn refused() -> PatchError {
 
 /// Carries out one operation; `None` if it does not fit.
 fn step(object: &mut Value, operation: &Value, spent: &mut Spent) -> Option<()> {
-    let path = Pointer::parse(operation.get("path")?.as_str()?)?;
+    let path = operation.get("path")?.as_str()?;
+    if path.is_empty() {
+        return whole(object, operation);
+    }
+    let path = Pointer::parse(path)?;
     let value = || operation.get("value").cloned().unwrap_or(Value::Null);
     let from = || Pointer::parse(operation.get("from")?.as_str()?);
     match operation.get("op")?.as_str()? {
@@ -60,7 +65,7 @@ fn step(object: &mut Value, operation: &Value, spent: &mut Spent) -> Option<()> 
             add(object, &path, spent.fits(&path, value)?)
         }
         "copy" => {
-            let value = find(object, &from()?)?;
+            let value = look(object, &from()?)?;
             spent.copied += size(value);
             if spent.copied > COPY_BYTES_MAX {
                 return None;
@@ -68,12 +73,20 @@ fn step(object: &mut Value, operation: &Value, spent: &mut Spent) -> Option<()> 
             let value = value.clone();
             add(object, &path, spent.fits(&path, value)?)
         }
-        "test" => match find(object, &path) {
-            Some(found) => (equal(found, &value())).then_some(()),
-            None => value().is_null().then_some(()),
-        },
+        "test" => equal(look(object, &path)?, &value()).then_some(()),
         _ => None,
     }
+}
+
+/// An operation on the document itself.
+fn whole(object: &mut Value, operation: &Value) -> Option<()> {
+    let value = operation.get("value")?;
+    match operation.get("op")?.as_str()? {
+        "replace" if value.is_object() || value.is_array() => object.clone_from(value),
+        "test" if equal(object, value) => {}
+        _ => return None,
+    }
+    Some(())
 }
 
 /// What a patch has used up of its limits.
@@ -129,7 +142,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// A JSON pointer (RFC 6901) with at least one step.
+/// A JSON pointer (RFC 6901) with at least one step. What stands before its first slash is not looked at.
 struct Pointer {
     way: Vec<String>,
     last: String,
@@ -137,8 +150,8 @@ struct Pointer {
 
 impl Pointer {
     fn parse(text: &str) -> Option<Pointer> {
-        let mut way: Vec<String> =
-            text.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+        let (_, steps) = text.split_once('/')?;
+        let mut way: Vec<String> = steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
         let last = way.pop()?;
         Some(Pointer { way, last })
     }
@@ -155,12 +168,14 @@ fn holder<'a>(object: &'a mut Value, path: &Pointer) -> Option<&'a mut Value> {
     })
 }
 
-fn find<'a>(object: &'a Value, path: &Pointer) -> Option<&'a Value> {
-    path.way.iter().chain([&path.last]).try_fold(object, |at, key| match at {
-        Value::Object(fields) => fields.get(key),
+/// The value at a place; what an object does not have is null.
+fn look<'a>(object: &'a Value, path: &Pointer) -> Option<&'a Value> {
+    let step = |at: &'a Value, key: &String| match at {
+        Value::Object(fields) => Some(fields.get(key).unwrap_or(&Value::Null)),
         Value::Array(items) => items.get(index(key, items.len())?),
         _ => None,
-    })
+    };
+    path.way.iter().chain([&path.last]).try_fold(object, step)
 }
 
 /// An index of a list of that length; negative ones count from its end.
@@ -197,7 +212,7 @@ fn remove(object: &mut Value, path: &Pointer) -> Option<Value> {
 
 fn replace(object: &mut Value, path: &Pointer, value: Value) -> Option<()> {
     match holder(object, path)? {
-        Value::Object(fields) => *fields.get_mut(&path.last)? = value,
+        Value::Object(fields) => drop(fields.insert(path.last.clone(), value)),
         Value::Array(items) => {
             let at = index(&path.last, items.len())?;
             *items.get_mut(at)? = value;
