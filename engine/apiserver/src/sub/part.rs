@@ -8,11 +8,10 @@ use serde_json::Value;
 
 use crate::{
     call::Call,
-    change,
     commit::{self, Lost},
     decode, limits,
     options::WriteOptions,
-    read,
+    precondition, read,
     refusal::{Answered, Refusal},
     respond,
     server::Server,
@@ -23,11 +22,11 @@ pub async fn finalize(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> 
     let options = WriteOptions::read(server, call)?;
     let asked = decode::object(server, call, row).await?;
     let name = call.asked.name.clone();
-    change::require_name(&asked, &name)?;
-    let revision = change::text(&asked, "resourceVersion").to_owned();
+    precondition::require_name(&asked, &name)?;
+    let revision = precondition::revision(&asked)?;
     for _ in 0..limits::CONFLICT_TRIES_MAX {
         let entry = read::find(server, row, "", &name).await?;
-        if !revision.is_empty() && revision != entry.revision.0.to_string() {
+        if revision != 0 && revision != entry.revision.0 {
             return Err(Refusal::modified(read::about(row, &name)));
         }
         let old = respond::tree(server, row, &entry)?;

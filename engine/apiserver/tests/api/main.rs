@@ -14,5 +14,6 @@ mod listing;
 mod nodes;
 mod objects;
 mod policies;
+mod preconditions;
 mod services;
 mod watching;
