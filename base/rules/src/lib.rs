@@ -35,7 +35,7 @@ pub mod validate;
 pub mod warn;
 
 pub use convert::convert;
-pub use decode::{DecodeError, Decoded, decode, decode_type};
+pub use decode::{DecodeError, Decoded, decode, decode_tree, decode_type};
 pub use default::{default_object, default_type};
 pub use fields::{field_value, selectable_fields, unsupported_field};
 pub use patch::{PatchError, PatchKind, apply_patch};

@@ -1,6 +1,7 @@
 //! patch: what the client wants changed, applied to what is there.
 use irori_api::{
     codec::depth,
+    field::{FieldError, FieldPath, Wrong},
     row::Row,
     status::{Cause, Details, Status},
 };
@@ -12,7 +13,7 @@ use crate::{
     codec, decode, limits,
     negotiate::Form,
     options::{self, FieldValidation, WriteOptions},
-    refusal::{Answered, Refusal},
+    refusal::{About, Answered, Refusal},
     server::Server,
 };
 
@@ -35,6 +36,17 @@ pub struct Change {
     kind: PatchKind,
     value: Value,
     duplicates: Vec<String>,
+}
+
+impl Change {
+    /// What strict decoding says of the patch itself.
+    fn complaints(&self) -> impl Iterator<Item = String> {
+        let of = if self.kind == PatchKind::Json { "json patch " } else { "" };
+        let twice = self.duplicates.iter().map(move |path| format!("{of}duplicate field {path:?}"));
+        let unknown =
+            (self.kind == PatchKind::Json).then(|| irori_rules::patch::unknown_members(&self.value)).unwrap_or_default();
+        twice.chain(unknown.into_iter().map(move |path| format!("{of}unknown field {path:?}")))
+    }
 }
 
 impl Patch {
@@ -93,13 +105,42 @@ async fn read_apply(server: &Server, call: &mut Call) -> Answered<Patch> {
     Ok(Patch::Apply(parsed.value))
 }
 
-/// Changes the current object in the version of the request, and decodes the outcome.
+/// Changes the current object in the version of the request, and decodes the outcome. What cannot be decoded, or is not what
+/// `fieldValidation` asks for, is a wrong patch.
 pub fn change(server: &Server, call: &mut Call, row: &Row, current: &Value, patch: &Change) -> Answered<Value> {
     let patched = irori_rules::apply_patch(&server.tables, row, current, patch.kind, &patch.value).map_err(refusal)?;
     if depth(&patched) > limits::NESTING_MAX {
         return Err(Refusal::bad_request(format!("the object would be nested deeper than the limit of {}", limits::NESTING_MAX)));
     }
-    decode::finish(server, call, &row.gvk, &row.of, patched, patch.duplicates.clone())
+    let (tables, version, kind) = (&server.tables, row.gvk.api_version(), &row.gvk.kind);
+    // Made only to be told: the patch, or what it makes.
+    let shown = || match patch.kind {
+        PatchKind::Strategic => irori_rules::patch::go(&patch.value),
+        kind => irori_rules::apply_patch(tables, row, current, kind, &patch.value).map_or(String::new(), |made| made.to_string()),
+    };
+    let decoded = match patch.kind {
+        PatchKind::Strategic => irori_rules::decode_tree(tables, &version, kind, &row.of, patched),
+        PatchKind::Json | PatchKind::Merge => irori_rules::decode_type(tables, &version, kind, &row.of, patched),
+    };
+    let decoded = decoded.map_err(|source| wrong(shown(), source.why))?;
+    let complaints = patch.complaints().chain(decoded.unknown);
+    match options::field_validation(call) {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => complaints.for_each(|text| call.warn(text)),
+        FieldValidation::Strict => {
+            let complaints: Vec<String> = complaints.collect();
+            if !complaints.is_empty() {
+                return Err(wrong(shown(), format!("strict decoding error: {}", complaints.join(", "))));
+            }
+        }
+    }
+    Ok(decoded.object)
+}
+
+/// Names neither object nor kind, as upstream has it.
+fn wrong(shown: String, why: String) -> Refusal {
+    let error = FieldError::new(FieldPath::new("patch"), Wrong::Invalid, shown, why);
+    Refusal::invalid_field(About { group: "", resource: "", name: "" }, error)
 }
 
 /// Why an apply is refused.

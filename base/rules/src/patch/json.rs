@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::PatchError;
 
-use crate::decode::DEPTH_MAX;
 pub use crate::decode::json_kind;
+use crate::decode::{DEPTH_MAX, UNKNOWN_MAX};
 
 /// Operations of one patch.
 pub const JSON_OPERATIONS_MAX: usize = 10_000;
@@ -36,6 +36,15 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
         step(&mut out, operation, &mut spent).ok_or_else(refused)?;
     }
     Ok(out)
+}
+
+/// Members of operations that no operation has, as paths: `[0].foo`. At most `UNKNOWN_MAX`.
+pub fn unknown_members(patch: &Value) -> Vec<String> {
+    let operations = patch.as_array().into_iter().flatten().enumerate();
+    let members =
+        operations.flat_map(|(i, operation)| operation.as_object().into_iter().flatten().map(move |(name, _)| (i, name)));
+    let unknown = members.filter(|(_, name)| !matches!(name.as_str(), "op" | "path" | "from" | "value"));
+    unknown.take(UNKNOWN_MAX).map(|(i, name)| format!("[{i}].{name}")).collect()
 }
 
 fn unreadable(why: &str) -> PatchError {

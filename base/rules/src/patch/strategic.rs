@@ -361,7 +361,7 @@ fn plain(value: Value, depth: usize) -> Result<Value, PatchError> {
 }
 
 /// A value as Go prints it with `%v`.
-fn go(value: &Value) -> String {
+pub fn go(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".into(),
         Value::String(text) => text.clone(),
@@ -371,6 +371,10 @@ fn go(value: &Value) -> String {
             keys.sort_by_key(|(key, _)| *key);
             format!("map[{}]", keys.into_iter().map(|(k, v)| format!("{k}:{}", go(v))).collect::<Vec<_>>().join(" "))
         }
-        other => other.to_string(),
+        Value::Number(n) => match n.as_f64() {
+            Some(whole) if n.is_f64() && whole.fract() == 0.0 && whole.abs() < 1e21 => format!("{whole:.0}"),
+            _ => n.to_string(),
+        },
+        Value::Bool(said) => said.to_string(),
     }
 }

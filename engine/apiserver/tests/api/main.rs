@@ -13,6 +13,7 @@ mod limits;
 mod listing;
 mod nodes;
 mod objects;
+mod patching;
 mod policies;
 mod preconditions;
 mod services;
