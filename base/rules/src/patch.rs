@@ -12,7 +12,7 @@ mod strategic;
 #[cfg(test)]
 mod tests;
 
-pub use json::{COPY_BYTES_MAX, JSON_OPERATIONS_MAX, unknown_members};
+pub use json::{COPY_BYTES_MAX, JSON_OPERATIONS_MAX, misfit, unknown_members};
 pub use strategic::go;
 
 /// By content type.

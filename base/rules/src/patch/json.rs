@@ -15,6 +15,9 @@ const WALKED_MAX: usize = 10_000_000;
 pub const COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
+    if patch.is_null() {
+        return Ok(object.clone());
+    }
     let Value::Array(operations) = patch else {
         return Err(unreadable(&format!("cannot unmarshal {} into Go value of type jsonpatch.Patch", json_kind(patch))));
     };
@@ -27,7 +30,7 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let mut out = object.clone();
     let mut spent = Spent::default();
     for operation in operations {
-        if !operation.is_object() {
+        if !operation.is_object() && !operation.is_null() {
             return Err(unreadable(&format!(
                 "cannot unmarshal {} into Go value of type jsonpatch.Operation",
                 json_kind(operation)
@@ -36,6 +39,23 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
         step(&mut out, operation, &mut spent).ok_or_else(refused)?;
     }
     Ok(out)
+}
+
+/// Why strict decoding cannot read the patch, though `apply` may.
+pub fn misfit(patch: &Value) -> Option<String> {
+    let value = |value: &Value, of: &str| format!("json: cannot unmarshal {} into Go value of type {of}", json_kind(value));
+    let Value::Array(operations) = patch else {
+        return (!patch.is_null()).then(|| value(patch, "[]handlers.jsonPatchOp"));
+    };
+    operations.iter().find_map(|operation| {
+        let Value::Object(members) = operation else {
+            return (!operation.is_null()).then(|| value(operation, "handlers.jsonPatchOp"));
+        };
+        let wrong = |name: &&str| members.get(*name).is_some_and(|member| !member.is_string() && !member.is_null());
+        let name = ["from", "op", "path"].into_iter().find(|name| wrong(name))?;
+        let kind = json_kind(&members[name]);
+        Some(format!("json: cannot unmarshal {kind} into Go struct field jsonPatchOp.{name} of type string"))
+    })
 }
 
 /// Members of operations that no operation has, as paths: `[0].foo`. At most `UNKNOWN_MAX`.
@@ -52,7 +72,7 @@ fn unreadable(why: &str) -> PatchError {
 }
 
 /// A patch that does not fit the object is answered by one text, whatever the reason.
-fn refused() -> PatchError {
+pub fn refused() -> PatchError {
     PatchError::Unprocessable("the server rejected our request due to an error in our request".into())
 }
 

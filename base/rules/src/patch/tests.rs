@@ -179,6 +179,53 @@ fn long_lists_are_merged_by_looking_up() {
     assert_eq!(got["metadata"]["finalizers"].as_array().unwrap().len(), 30_000);
 }
 
+/// The texts of upstream's strategicpatch and mergepatch.
+#[test]
+fn what_is_wrong_with_a_strategic_merge_patch_is_told_in_stock_words() {
+    let pod = || {
+        let mut pod = named(&["a"]);
+        pod["metadata"] = json!({"finalizers": ["x/y"]});
+        pod
+    };
+    let plain = |text: &str| PatchError::Plain(text.to_owned());
+    let refused = || PatchError::Unprocessable("the server rejected our request due to an error in our request".to_owned());
+    for (patch, want) in [
+        (json!({"spec": {"$patch": "bogus"}}), plain("unknown patch type: bogus in map: map[$patch:bogus]")),
+        (
+            json!({"spec": {"$patch": "merge", "hostNetwork": true}}),
+            plain("unknown patch type: merge in map: map[$patch:merge hostNetwork:true]"),
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a", "$patch": "bogus"}]}}),
+            plain("unknown patch type: bogus in map: map[$patch:bogus name:a]"),
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a"}], "$setElementOrder/containers": [{"name": "b"}]}}),
+            plain("The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n"),
+        ),
+        (json!({"spec": {"$setElementOrder/containers": "x"}}), plain("expected a []interface {}, but received a string")),
+        (
+            json!({"spec": {"$setElementOrder/containers": [], "containers": 5}}),
+            plain("expected a []interface {}, but received a int64"),
+        ),
+        (
+            json!({"spec": {"$setElementOrder/foo": []}}),
+            plain("unable to find api field in struct PodSpec for the json field \"foo\""),
+        ),
+        (json!({"spec": {"containers": ["x"]}}), plain("list element types are not identical: [[map[name:a]] [x]]")),
+        (json!({"metadata": {"finalizers": ["x", 5]}}), plain("list element types are not identical: [[x/y] [x 5]]")),
+        (
+            json!({"metadata": {"$deleteFromPrimitiveList/finalizers": [{"a": 1}]}}),
+            plain("list element types are not identical: [[x/y] [map[a:1]]]"),
+        ),
+    ] {
+        assert_eq!(strategic(pod(), patch.clone()).unwrap_err(), want, "{patch}");
+    }
+    let lists = json!({"metadata": {"finalizers": [["x"]]}});
+    assert_eq!(strategic(json!({"metadata": {"finalizers": []}}), lists).unwrap_err(), refused());
+    assert_eq!(strategic(pod(), Value::Null).unwrap(), pod());
+}
+
 #[test]
 fn malformed_directives_are_refused() {
     for patch in [
