@@ -157,10 +157,11 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
         let entry = server.store.get(&key).await?;
         let current = entry.as_ref().map(|entry| respond::tree(server, row, entry)).transpose()?;
         let mut object = match (&patch, &current) {
-            (Patch::Apply(config), current) if current.is_some() || part == Part::Main => {
+            (Patch::Apply(apply), current) if current.is_some() || part == Part::Main => {
                 let writer = options.writer();
-                let applied = managed::apply(&server.tables, row, current.as_ref(), config, &writer, options.force)
+                let applied = managed::apply(&server.tables, row, current.as_ref(), apply.config()?, &writer, options.force)
                     .map_err(patching::refuse_apply)?;
+                apply.complain(call)?;
                 decode::fits(server, row, part, &applied)?;
                 applied
             }

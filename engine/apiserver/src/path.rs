@@ -29,14 +29,42 @@ pub async fn answer(server: Arc<Server>, request: Request, entrance: Entrance) -
         stages(&server, &mut call).await
     };
     let mut response = done.unwrap_or_else(|refusal| respond::refuse(&server, &call, &refusal));
-    for warning in &call.warnings {
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - {}", quoted(warning))) {
+    for warning in told(&call.warnings) {
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - {}", quoted(&warning))) {
             response.headers_mut().append(http::header::WARNING, value);
         }
     }
     server.audit.answered(&call, response.status().as_u16());
     server.answered.fetch_add(1, Ordering::Relaxed);
     response
+}
+
+/// Characters of all warnings of an answer.
+const WARNINGS_CHARS_MAX: usize = 4096;
+/// Characters of one warning, where all would be too much.
+const WARNING_CHARS_MAX: usize = 256;
+
+/// The warnings that are told. If they are too much, the first come, each cut short, until there is no more room.
+fn told(warnings: &[String]) -> Vec<String> {
+    let chars = |text: &String| text.chars().count();
+    if warnings.iter().map(chars).sum::<usize>() <= WARNINGS_CHARS_MAX {
+        return warnings.to_vec();
+    }
+    let mut whole = 0;
+    let fit = warnings.iter().take_while(|text| {
+        whole += chars(text);
+        whole <= WARNINGS_CHARS_MAX
+    });
+    // Those that had fit, and the one that did not, are told in any case.
+    let sure = fit.count() + 1;
+    let mut written = 0;
+    let short = warnings.iter().map(|text| text.chars().take(WARNING_CHARS_MAX).collect::<String>());
+    let more = short.enumerate().take_while(|(i, text)| {
+        let told = *i < sure || written < WARNINGS_CHARS_MAX;
+        written += chars(text);
+        told
+    });
+    more.map(|(_, text)| text).collect()
 }
 
 async fn stages(server: &Arc<Server>, call: &mut Call) -> Answered<Response> {

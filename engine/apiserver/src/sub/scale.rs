@@ -55,10 +55,12 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         managed::scale_entries(row, &object, &mut current);
         let mut wanted = match (&asked, &patch) {
             (Some(asked), _) => asked.clone(),
-            (None, Some(Patch::Apply(config))) => {
-                let writer = options.writer();
-                managed::apply_scale(&server.tables, &scale_row, &current, config, &writer, options.force)
-                    .map_err(patch::refuse_apply)?
+            (None, Some(Patch::Apply(apply))) => {
+                let (writer, config) = (options.writer(), apply.config()?);
+                let applied = managed::apply_scale(&server.tables, &scale_row, &current, config, &writer, options.force)
+                    .map_err(patch::refuse_apply)?;
+                apply.complain(call)?;
+                applied
             }
             (None, Some(Patch::Change(change))) => patch::change(server, call, &scale_row, &current, change)?,
             (None, None) => return Err(path::not_supported()),

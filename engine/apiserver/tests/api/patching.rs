@@ -123,3 +123,113 @@ async fn what_kubectl_applied_last_is_kept_as_go_writes_it() {
     let kept = made["metadata"]["annotations"][last].as_str().unwrap();
     assert!(kept.contains(r#""a":"1\u003c2\u0026\u003e""#), "{kept}");
 }
+
+/// First come the options and an object that is not there; then the patch.
+#[tokio::test]
+async fn a_malformed_patch_is_told_in_the_words_of_its_decoder() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    admin.post(MAPS, config_map("a")).await.expect(201);
+    let path = format!("{MAPS}/a");
+    let ignore = format!("{path}?fieldValidation=Ignore");
+    for kind in [JSON, MERGE, STRATEGIC] {
+        patch(&admin, kind, &format!("{MAPS}/none"), "{bad").await.refuses(404, "NotFound", "configmaps \"none\" not found");
+        patch(&admin, kind, &format!("{path}?dryRun=x"), "{bad").await.refuses(422, "Invalid", "dryRun");
+    }
+    let key = "invalid character 'b' looking for beginning of object key string";
+    for (kind, path, body, want) in [
+        (JSON, &path, "{bad", format!("error decoding patch: {key}")),
+        (MERGE, &path, "{bad", format!("error decoding patch: {key}")),
+        (MERGE, &path, "", "error decoding patch: unexpected end of JSON input".to_owned()),
+        (STRATEGIC, &path, "{bad", key.to_owned()),
+        (JSON, &ignore, "{bad", key.to_owned()),
+        (MERGE, &ignore, "{bad", "Invalid JSON Patch".to_owned()),
+        (MERGE, &path, "null", "Invalid JSON Patch".to_owned()),
+        (
+            JSON,
+            &path,
+            "{}",
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp".to_owned(),
+        ),
+        (
+            JSON,
+            &path,
+            r#"["x"]"#,
+            "error decoding patch: json: cannot unmarshal string into Go value of type handlers.jsonPatchOp".to_owned(),
+        ),
+        (
+            JSON,
+            &path,
+            r#"[{"op":"remove","path":5}]"#,
+            "error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.path of type string".to_owned(),
+        ),
+        (JSON, &ignore, "{}", "json: cannot unmarshal object into Go value of type jsonpatch.Patch".to_owned()),
+    ] {
+        let told = patch(&admin, kind, path, body).await.refuses(400, "BadRequest", &want);
+        assert_eq!(told["message"], want, "{kind} {body}");
+    }
+    for kind in [JSON, STRATEGIC] {
+        patch(&admin, kind, &path, "null").await.expect(200);
+    }
+    patch(&admin, JSON, &path, "[null]").await.refuses(422, "Invalid", "the server rejected our request");
+    let apply = format!("{path}?fieldManager=m");
+    for (body, kind) in [("[]", "array"), ("abc", "string")] {
+        let text = format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        );
+        patch(&admin, APPLY, &apply, body).await.refuses(400, "BadRequest", &text);
+    }
+    patch(&admin, APPLY, &apply, "").await.refuses(400, "BadRequest", "invalid object type: /, Kind=");
+    // Repeated keys are looked at when all else is right.
+    let twice = r#"{"apiVersion":"v1","kind":"Secret","kind":"Secret"}"#;
+    patch(&admin, APPLY, &format!("{apply}&fieldValidation=Strict"), twice).await.refuses(
+        400,
+        "BadRequest",
+        "invalid object type: /v1",
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_shown_from_its_beginning() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let begin = "the object provided is unrecognized (must be of type ConfigMap): ";
+    let json = "couldn't get version/kind; json parse error: ";
+    let go = r#"into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let key = "invalid character 'b' looking for beginning of object key string";
+    for (body, want) in [
+        ("{bad", format!("{json}{key} ({{bad)")),
+        ("", format!("{json}unexpected end of JSON input (<empty>)")),
+        ("[]", format!("{json}json: cannot unmarshal array {go} (5b5d)")),
+        ("\"x\"", format!("{json}json: cannot unmarshal string {go} (227822)")),
+        ("{bad 1234567890 1234567890 1234567890", format!("{json}{key} ({{bad 1234567890 1234567890 123 ...)")),
+    ] {
+        let told = admin.raw("POST", MAPS, &[], body.to_owned()).await.refuses(400, "BadRequest", begin);
+        assert_eq!(told["message"].as_str().unwrap(), format!("{begin}{want}"));
+        admin.raw("PUT", &format!("{MAPS}/a"), &[], body.to_owned()).await.refuses(400, "BadRequest", &want);
+    }
+    let yaml = [("content-type", "application/yaml")];
+    let told = admin.raw("POST", MAPS, &yaml, "a: [".to_owned()).await.refuses(400, "BadRequest", &format!("{begin}yaml: "));
+    assert!(told["message"].as_str().unwrap().ends_with(" (613a205b)"), "{told}");
+    admin.raw("POST", MAPS, &[], "null".to_owned()).await.refuses(422, "Invalid", "metadata.name: Required value");
+}
+
+#[tokio::test]
+async fn too_many_warnings_are_cut_short_and_the_rest_is_left_out() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let with = |count: usize, chars: usize| {
+        let mut map = config_map("a");
+        (0..count).for_each(|i| map[format!("{i:02}{}", "x".repeat(chars - 2))] = json!(1));
+        map
+    };
+    // `unknown field "…"` is 16 characters more.
+    for (count, chars, told, longest) in
+        [(16, 240, 16, 256), (17, 240, 17, 256), (18, 240, 17, 256), (60, 100, 36, 116), (15, 300, 15, 256)]
+    {
+        let answer = admin.post(&format!("{MAPS}?dryRun=All"), with(count, chars)).await;
+        let warnings: Vec<usize> = answer.headers.get_all("warning").iter().map(|w| w.to_str().unwrap().len()).collect();
+        assert_eq!(warnings.len(), told, "{count} of {chars}");
+        assert!(warnings.iter().all(|len| *len <= "299 - \"\"".len() + longest + 2), "{warnings:?}");
+    }
+}
