@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     call::Call,
+    change,
     commit::{self, Lost},
     decode, limits,
     options::WriteOptions,
@@ -26,10 +27,12 @@ pub async fn finalize(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> 
     let revision = precondition::revision(&asked)?;
     for _ in 0..limits::CONFLICT_TRIES_MAX {
         let entry = read::find(server, row, "", &name).await?;
+        let old = respond::tree(server, row, &entry)?;
+        let (uid, own) = (change::text(&asked, "uid"), change::text(&old, "uid"));
+        precondition::require_uid(row, &entry.key, &name, uid, own)?;
         if revision != 0 && revision != entry.revision.0 {
             return Err(Refusal::modified(read::about(row, &name)));
         }
-        let old = respond::tree(server, row, &entry)?;
         let mut new = old.clone();
         let finalizers: Vec<Value> = tree::items(&asked, &["spec", "finalizers"]).to_vec();
         if finalizers.is_empty() {

@@ -66,6 +66,19 @@ async fn a_put_is_for_the_object_of_its_uid_even_if_there_is_none() {
     admin.put(&format!("{MAPS}/a"), other(json!({"name": "a", "uid": own}))).await.expect(200);
 }
 
+/// Whoever ends a namespace means that one, not its successor of the same name.
+#[tokio::test]
+async fn a_namespace_is_ended_by_its_own_uid_only() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let made = admin.post("/api/v1/namespaces", json!({"metadata": {"name": "n"}})).await.expect(201);
+    let finalize = |uid: &Value| json!({"metadata": {"name": "n", "uid": uid}, "spec": {"finalizers": ["kubernetes"]}});
+    let path = "/api/v1/namespaces/n/finalize";
+    let text = "Key: /registry/namespaces/n, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: z";
+    admin.put(path, finalize(&json!("z"))).await.refuses(409, "Conflict", text);
+    admin.put(path, finalize(&made["metadata"]["uid"])).await.expect(200);
+}
+
 #[tokio::test]
 async fn to_a_patch_the_uid_is_a_field_that_may_not_change() {
     let api = Api::start().await;
