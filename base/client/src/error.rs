@@ -5,7 +5,7 @@ use irori_http::BoxError;
 pub trait ApiError {
     /// 404: the object (or its kind) is not there.
     fn is_not_found(&self) -> bool;
-    /// 409 for a stale resourceVersion or a failed precondition. Not AlreadyExists.
+    /// 409 for a stale resourceVersion or a failed precondition, 422 for a patch whose uid is that of an object which is gone. Not AlreadyExists.
     fn is_conflict(&self) -> bool;
     /// 409 AlreadyExists.
     fn is_already_exists(&self) -> bool;
@@ -21,7 +21,10 @@ impl ApiError for kube::Error {
     }
 
     fn is_conflict(&self) -> bool {
-        matches!(self, Self::Api(status) if status.is_conflict() && !status.is_already_exists())
+        let Self::Api(status) = self else { return false };
+        let mut causes = status.details.iter().flat_map(|details| &details.causes);
+        let another = status.is_invalid() && causes.any(|cause| cause.field == "metadata.uid");
+        another || (status.is_conflict() && !status.is_already_exists())
     }
 
     fn is_already_exists(&self) -> bool {
@@ -93,4 +96,23 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_patch_for_an_object_that_is_gone_is_a_conflict() {
+        let invalid = |field: &str| {
+            let cause = json!({"reason": "FieldValueInvalid", "message": "field is immutable", "field": field});
+            json!({"status": "Failure", "message": "", "reason": "Invalid", "code": 422, "details": {"causes": [cause]}})
+        };
+        let error = |status: Value| kube::Error::Api(serde_json::from_value(status).unwrap());
+        assert!(error(invalid("metadata.uid")).is_conflict());
+        assert!(!error(invalid("spec.replicas")).is_conflict());
+        assert!(error(json!({"status": "Failure", "message": "", "reason": "Conflict", "code": 409})).is_conflict());
+    }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::{canonical::Given, chain::Chain, scalar};
 
+mod converter;
 mod gotype;
 pub use gotype::json_kind;
 #[cfg(test)]
@@ -34,11 +35,17 @@ pub struct Decoded {
 #[error("{message}")]
 pub struct DecodeError {
     pub message: String,
+    /// The same without a word on the kind, as the outcome of a patch is told.
+    pub why: String,
 }
 
 impl DecodeError {
     fn handled(kind: &str, version: &str, wanted: &str, why: &str) -> Self {
-        Self { message: format!("{kind} in version \"{version}\" cannot be handled as a {wanted}: {why}") }
+        Self { message: format!("{kind} in version \"{version}\" cannot be handled as a {wanted}: {why}"), why: why.to_owned() }
+    }
+
+    fn plain(why: String) -> Self {
+        Self { message: why.clone(), why }
     }
 
     /// The refusal of `fieldValidation=Strict`: the unknown fields (and those given twice) of a body.
@@ -63,11 +70,9 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
     let Value::Object(body) = &input else {
         let shape = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
         let what = gotype::json_kind(&input);
-        return Err(DecodeError {
-            message: format!(
-                "couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {shape}"
-            ),
-        });
+        return Err(DecodeError::plain(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {shape}"
+        )));
     };
     let said = |field: &str, or: &str| match body.get(field).and_then(Value::as_str) {
         None | Some("") => or.to_owned(),
@@ -94,21 +99,33 @@ pub fn decode_type(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef,
         .then(|| tables.rows.values().find(|r| r.gvk.kind == said_kind && r.gvk.api_version() == said_version))
         .flatten();
     let of = other.map_or(of, |row| &row.of);
-    let mut walk = Walk { schemas: &tables.schemas, unknown: Vec::new(), error: None, depth: 0 };
-    let Value::Object(body) = input else { return Err(DecodeError { message: "body is not an object".into() }) };
+    walked(tables, of, input, &said_version, &said_kind, Words::Json)
+        .map_err(|why| DecodeError::handled(&said_kind, version_of(&said_version), kind, &why))
+}
+
+/// Takes a tree as an object of the type, whatever it says of its apiVersion and kind: the outcome of a strategic merge patch or of an
+/// apply. Whole numbers may be written with a point; unknown fields are told in the order of their texts.
+pub fn decode_tree(tables: &Tables, api_version: &str, kind: &str, of: &TypeRef, input: Value) -> Result<Decoded, DecodeError> {
+    let mut decoded = walked(tables, of, input, api_version, kind, Words::Tree).map_err(DecodeError::plain)?;
+    decoded.unknown.sort_unstable();
+    Ok(decoded)
+}
+
+fn walked(tables: &Tables, of: &TypeRef, input: Value, api_version: &str, kind: &str, words: Words) -> Result<Decoded, String> {
+    let mut walk = Walk { schemas: &tables.schemas, words, unknown: Vec::new(), error: None, depth: 0 };
+    let Value::Object(body) = input else { return Err("body is not an object".into()) };
     let mut object = match tables.schemas.resolve(of) {
         Some(of) => walk.object(of, body, None),
-        None => return Err(DecodeError { message: format!("no schema for kind {kind}") }),
+        None => return Err(format!("no schema for kind {kind}")),
     };
     if let Some(why) = walk.error {
-        return Err(DecodeError::handled(&said_kind, version_of(&said_version), kind, &why));
+        return Err(why);
     }
-    let unknown = walk.unknown;
     if let Some(o) = object.as_object_mut() {
-        o.insert("apiVersion".into(), said_version.into());
-        o.insert("kind".into(), said_kind.into());
+        o.insert("apiVersion".into(), api_version.into());
+        o.insert("kind".into(), kind.into());
     }
-    Ok(Decoded { object, unknown })
+    Ok(Decoded { object, unknown: walk.unknown })
 }
 
 /// Whether both name one kind in two versions that share a store (HPA v1 and v2, the two Events).
@@ -136,8 +153,16 @@ enum Step<'p> {
 type Way<'p> = Option<&'p At<'p>>;
 type At<'p> = Chain<'p, Step<'p>>;
 
+/// Whose words an error has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    Json,
+    Tree,
+}
+
 struct Walk<'a> {
     schemas: &'a Schemas,
+    words: Words,
     unknown: Vec<String>,
     error: Option<String>,
     depth: usize,
@@ -172,7 +197,7 @@ impl Walk<'_> {
                 self.fail("boolean or JSON schema expected".into());
                 Value::Null
             }
-            Value::Array(_) => self.mismatch(of, "array", at),
+            array @ Value::Array(_) => self.mismatch(of, &array, at),
             _ => Value::Null,
         };
         self.unknown.truncate(told);
@@ -203,9 +228,9 @@ impl Walk<'_> {
                 Value::Array(items)
             }
             (Shape::String { format, .. }, Value::String(text)) => self.string(*format, text),
-            (Shape::Integer { bits }, Value::Number(n)) => match int_of(&n, bits) {
+            (Shape::Integer { bits }, Value::Number(n)) => match int_of(&n, bits).or_else(|| self.whole(&n, bits)) {
                 Some(n) => n.into(),
-                None => self.mismatch(of, &format!("number {n}"), at),
+                None => self.mismatch(of, &Value::Number(n), at),
             },
             (Shape::Number, Value::Number(n)) => number_of(n),
             (Shape::Boolean, Value::Bool(b)) => Value::Bool(b),
@@ -213,13 +238,16 @@ impl Walk<'_> {
             (Shape::IntOrString, Value::String(text)) => Value::String(text),
             (Shape::IntOrString, Value::Number(n)) => match int_of(&n, &IntegerBits::I32) {
                 Some(n) => n.into(),
-                None => self.mismatch(of, &format!("number {n}"), at),
+                None => self.mismatch(of, &Value::Number(n), at),
             },
-            (_, value) => {
-                let what = gotype::json_kind(&value);
-                self.mismatch(of, what, at)
-            }
+            (_, value) => self.mismatch(of, &value, at),
         }
+    }
+
+    /// A whole number with a point, which trees may hold.
+    fn whole(&self, n: &Number, bits: &IntegerBits) -> Option<i64> {
+        let n = n.as_f64().filter(|n| self.words == Words::Tree && n.fract() == 0.0 && n.abs() < 9.0e15)?;
+        int_of(&Number::from(n as i64), bits)
     }
 
     fn object(&mut self, of: &Type, mut fields: Map<String, Value>, at: Way<'_>) -> Value {
@@ -263,7 +291,8 @@ impl Walk<'_> {
         match result {
             Ok(text) => Value::String(text),
             Err(why) => {
-                self.fail(why);
+                let bytes = format == Some(StringFormat::Byte) && self.words == Words::Tree;
+                self.fail(if bytes { format!("error decoding from json: {why}") } else { why });
                 Value::Null
             }
         }
@@ -301,7 +330,7 @@ impl Walk<'_> {
         }
     }
 
-    fn mismatch(&mut self, of: &Type, what: &str, at: Way<'_>) -> Value {
+    fn mismatch(&mut self, of: &Type, value: &Value, at: Way<'_>) -> Value {
         if self.error.is_none() {
             let (owner, path) = go_path(at);
             let wanted = gotype::go_type(
@@ -312,7 +341,13 @@ impl Walk<'_> {
                     _ => ("", ""),
                 }),
             );
+            let what = match (&of.shape, value) {
+                (Shape::Integer { .. } | Shape::IntOrString, Value::Number(n)) => format!("number {n}"),
+                _ => gotype::json_kind(value).to_owned(),
+            };
+            let of_tree = (self.words == Words::Tree).then(|| converter::mismatch(of, value, &wanted)).flatten();
             self.error = Some(match owner {
+                _ if of_tree.is_some() => of_tree.unwrap_or_default(),
                 Some(owner) => format!("json: cannot unmarshal {what} into Go struct field {owner}.{path} of type {wanted}"),
                 None => format!("json: cannot unmarshal {what} into Go value of type {wanted}"),
             });

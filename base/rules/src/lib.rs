@@ -35,11 +35,11 @@ pub mod validate;
 pub mod warn;
 
 pub use convert::convert;
-pub use decode::{DecodeError, Decoded, decode, decode_type};
+pub use decode::{DecodeError, Decoded, decode, decode_tree, decode_type};
 pub use default::{default_object, default_type};
 pub use fields::{field_value, selectable_fields, unsupported_field};
 pub use patch::{PatchError, PatchKind, apply_patch};
-pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_create, prepare_update, strategy};
+pub use prepare::{Birth, Part, Strategy, bind_pod, drop_twin_owners, generated_name, prepare_create, prepare_update, strategy};
 pub use print::{hide_internal, human_duration, prints_by_default, table_cells, table_columns};
 pub use scale::{read_scale, write_scale};
 pub use templates::template_path;

@@ -38,7 +38,7 @@ mod update;
 
 pub use apply::{ApplyConflict, ApplyError, LAST_APPLIED, apply};
 pub use diff::Diff;
-pub use entry::{Entry, MANAGER_BYTES_MAX, UPDATERS_MAX, manager_name, read_entries, write_entries};
+pub use entry::{Entry, MANAGER_BYTES_MAX, UPDATERS_MAX, check_manager, manager_name, read_entries, write_entries};
 pub use scale::{apply_scale, scale_entries, scale_row, take_scale_entries, track_scale};
 pub use set::{Set, path_text};
 pub use update::{TEMPLATE_GENERATION, Writer, keep_times, track_create, track_create_type, track_update};

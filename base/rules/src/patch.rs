@@ -12,7 +12,8 @@ mod strategic;
 #[cfg(test)]
 mod tests;
 
-pub use json::{COPY_BYTES_MAX, JSON_OPERATIONS_MAX};
+pub use json::{COPY_BYTES_MAX, JSON_OPERATIONS_MAX, misfit, unknown_members};
+pub use strategic::go;
 
 /// By content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use crate::{
 mod app_armor;
 mod disabled;
 mod kinds;
+mod owners;
 mod pod;
 mod service;
 mod table;
@@ -20,6 +21,7 @@ mod table;
 mod tests;
 
 pub(crate) use app_armor::warnings as app_armor_warnings;
+pub use owners::drop_twin_owners;
 pub use pod::{bind_pod, qos_class};
 pub use table::strategy;
 
@@ -149,7 +151,13 @@ pub fn prepare_update(tables: &Tables, row: &Row, new: &mut Value, old: &Value, 
 
 fn keep_system_metadata(new: &mut Value, old: &Value) {
     set_if_absent(new, &["metadata"], serde_json::json!({}));
-    for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "name", "namespace"] {
+    // What a client says of these two is not looked at.
+    for name in ["creationTimestamp", "deletionTimestamp"] {
+        if let Some(value) = get(old, &["metadata", name]) {
+            set(new, &["metadata", name], value.clone());
+        }
+    }
+    for name in ["uid", "deletionGracePeriodSeconds", "name", "namespace"] {
         if let (None, Some(value)) = (get(new, &["metadata", name]), get(old, &["metadata", name])) {
             set(new, &["metadata", name], value.clone());
         }

@@ -66,13 +66,21 @@ impl Call {
         if self.warnings.iter().map(chars).sum::<usize>() <= limits::WARNINGS_CHARS_MAX {
             return self.warnings.clone();
         }
-        let cut = self.warnings.iter().map(|text| text.chars().take(limits::WARNING_CHARS_MAX).collect::<String>());
-        let within = |written: &mut usize, text: String| {
-            let told = *written < limits::WARNINGS_CHARS_MAX;
-            *written += chars(&text);
-            told.then_some(text)
-        };
-        cut.scan(0, within).collect()
+        let mut whole = 0;
+        let fit = self.warnings.iter().take_while(|text| {
+            whole += chars(text);
+            whole <= limits::WARNINGS_CHARS_MAX
+        });
+        // Those that had fit, and the one that did not, are told in any case.
+        let sure = fit.count() + 1;
+        let mut written = 0;
+        let short = self.warnings.iter().map(|text| text.chars().take(limits::WARNING_CHARS_MAX).collect::<String>());
+        let more = short.enumerate().take_while(|(i, text)| {
+            let told = *i < sure || written < limits::WARNINGS_CHARS_MAX;
+            written += chars(text);
+            told
+        });
+        more.map(|(_, text)| text).collect()
     }
 
     /// Adds a Warning header, once.

@@ -1,13 +1,9 @@
 //! create, update, patch: decode ▶ patch ▶ admission ▶ strategy ▶ validate ▶ commit.
 use std::sync::Arc;
 
-use irori_api::{
-    field::{FieldError, FieldPath, Wrong},
-    row::Row,
-    status::Status,
-};
+use irori_api::{row::Row, status::Status};
 use irori_http::Response;
-use irori_rules::{Birth, Part, managed};
+use irori_rules::{Birth, Part, managed, tree};
 use irori_store::Entry;
 use serde_json::Value;
 
@@ -19,7 +15,7 @@ use crate::{
     decode, limits,
     options::WriteOptions,
     patch::{self as patching, Patch},
-    read,
+    precondition, read,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -32,6 +28,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     let mut object = decode::object(server, call, row).await?;
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
     decode::fill_in(server, row, Part::Main, &mut object)?;
+    drop_twin_owners(call, &mut object, "");
     managed::track_create(&server.tables, row, &mut object, &options.writer());
     match create_object(server, call, row, object, options.dry_run).await {
         Ok(created) => respond::object(server, call, row, 201, created),
@@ -69,6 +66,7 @@ async fn create_object(
         let asked = Attributes { operation: Operation::Create, row: &stored_row, subresource: "", old: None };
         admission::mutate(server, call, &asked, &mut new).await?;
         irori_rules::early_warnings(&stored_row, &new).into_iter().for_each(|text| call.warn(text));
+        drop_twin_owners(call, &mut new, AFTER_ADMISSION);
         irori_rules::prepare_create(&server.tables, &stored_row, &mut new, &birth);
         let errors = irori_rules::validate_create(&stored_row, row, &new);
         if !errors.is_empty() {
@@ -78,6 +76,7 @@ async fn create_object(
         admission::validate(server, call, &asked, &new).await?;
         if !dry_run {
             refuse_kind(server, row)?;
+            precondition::require_no_revision(&new)?;
         }
         warn_without_controller(server, call, row);
         match commit::create(server, &stored_row, &mut new, dry_run).await {
@@ -92,18 +91,15 @@ async fn create_object(
     Err(Refusal::internal("a creation has at least one try").into())
 }
 
-/// A creation by PUT or apply. Whoever may only update makes nothing new by it.
+/// A creation by PUT or apply: a revision is not looked at. Whoever may only update makes nothing new by it.
 async fn create_named(
     server: &Arc<Server>,
     call: &mut Call,
     row: &Arc<Row>,
-    object: Value,
+    mut object: Value,
     dry_run: bool,
 ) -> Result<Response, Lost> {
-    if !text(&object, "uid").is_empty() {
-        let why = "Precondition failed: UID in precondition: UID in object meta: ";
-        return Err(Refusal::conflict(read::about(row, &call.asked.name), why).into());
-    }
+    tree::remove(&mut object, &["metadata", "resourceVersion"]);
     let creates = authz::Attributes { verb: "create", ..authz::Attributes::of(call) };
     authz::require(server, &call.user, &creates)?;
     let created = create_object(server, call, row, object, dry_run).await?;
@@ -116,38 +112,35 @@ pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part:
     let mut object = decode::object(server, call, row).await?;
     place_in_namespace(&mut object, row, &call.asked.namespace)?;
     let name = call.asked.name.clone();
-    require_name(&object, &name)?;
+    precondition::require_name(&object, &name)?;
     decode::fill_in(server, row, part, &mut object)?;
+    drop_twin_owners(call, &mut object, "");
     let stored_row = &server.stored_as(row);
     let strategy = irori_rules::strategy(stored_row);
     let key = read::key(row, &call.asked.namespace, &name)?;
-    let revision = text(&object, "resourceVersion").to_owned();
     for _ in 0..limits::CONFLICT_TRIES_MAX {
         let mut object = object.clone();
-        let done = match server.store.get(&key).await? {
-            None if part == Part::Main && strategy.create_on_update => {
-                managed::track_create(&server.tables, row, &mut object, &options.writer());
-                create_named(server, call, row, object, options.dry_run).await
-            }
-            None => return Err(Refusal::not_found(read::about(row, &name))),
-            Some(_) if revision.is_empty() && !strategy.unconditional_update && text(&object, "uid").is_empty() => {
-                let field = FieldPath::new("metadata").child("resourceVersion");
-                let error = FieldError::new(field, Wrong::Invalid, 0, "must be specified for an update");
-                // The stock text names the resource here, not the kind.
-                return Err(Refusal::invalid_field(read::about(row, &name), error));
-            }
-            Some(entry) => {
-                let current = respond::tree(server, row, &entry)?;
+        let entry = server.store.get(&key).await?;
+        let current = entry.as_ref().map(|entry| respond::tree(server, row, entry)).transpose()?;
+        let own = current.as_ref().map_or("", |current| text(current, "uid"));
+        precondition::require_uid(row, &key, &name, text(&object, "uid"), own)?;
+        let done = match (entry, current) {
+            (Some(entry), Some(current)) => {
                 managed::track_update(&server.tables, row, &current, &mut object, &options.writer());
                 let target = Target { row, stored_row, entry: &entry, part, dry_run: options.dry_run };
                 let replaced = replace(server, call, &target, current, object).await;
                 answer(server, call, row, replaced)
             }
+            _ if part == Part::Main && strategy.create_on_update => {
+                managed::track_create(&server.tables, row, &mut object, &options.writer());
+                create_named(server, call, row, object, options.dry_run).await
+            }
+            _ => return Err(Refusal::not_found(read::about(row, &name))),
         };
         match done {
             Ok(response) => return Ok(response),
-            Err(Lost::Race) if revision.is_empty() => {}
-            Err(Lost::Race) => break,
+            // Whoever said a revision is told at the next try that it is gone.
+            Err(Lost::Race) => {}
             Err(Lost::Refused(refusal)) => return Err(refusal),
         }
     }
@@ -165,10 +158,11 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
         let entry = server.store.get(&key).await?;
         let current = entry.as_ref().map(|entry| respond::tree(server, row, entry)).transpose()?;
         let mut object = match (&patch, &current) {
-            (Patch::Apply(config), current) if current.is_some() || part == Part::Main => {
+            (Patch::Apply(apply), current) if current.is_some() || part == Part::Main => {
                 let writer = options.writer();
-                let applied = managed::apply(&server.tables, row, current.as_ref(), config, &writer, options.force)
+                let applied = managed::apply(&server.tables, row, current.as_ref(), apply.config()?, &writer, options.force)
                     .map_err(patching::refuse_apply)?;
+                apply.complain(call)?;
                 decode::fits(server, row, part, &applied)?;
                 applied
             }
@@ -176,15 +170,11 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
             _ => return Err(Refusal::not_found(read::about(row, &name))),
         };
         // What a patch may not say at all: another name or namespace.
-        let said = |field| current.as_ref().map_or("", |current| text(current, field));
-        for (field, here) in [("name", said("name")), ("namespace", said("namespace"))] {
-            if text(&object, field).is_empty() && !here.is_empty() {
-                object["metadata"][field] = here.into();
-            }
+        if current.is_none() {
+            precondition::require_no_uid(row, &name, text(&object, "uid"))?;
         }
-        require_name(&object, &name)?;
         place_in_namespace(&mut object, row, &call.asked.namespace)?;
-        let conditional = text(&object, "resourceVersion") != said("resourceVersion");
+        precondition::require_name(&object, &name)?;
         let done = match (entry, current) {
             (Some(entry), Some(current)) => {
                 if matches!(patch, Patch::Change(_)) {
@@ -199,8 +189,7 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
         };
         match done {
             Ok(response) => return Ok(response),
-            Err(Lost::Race) if !conditional => {}
-            Err(Lost::Race) => break,
+            Err(Lost::Race) => {}
             Err(Lost::Refused(refusal)) => return Err(refusal),
         }
     }
@@ -246,25 +235,6 @@ pub async fn replace(
     let old = if row.gvk == stored_row.gvk { current } else { respond::tree(server, stored_row, entry)? };
     let mut object = to_stored(server, row, stored_row, object);
     let name = text(&old, "name").to_owned();
-    let revision = text(&object, "resourceVersion");
-    if !revision.is_empty() && revision != entry.revision.0.to_string() {
-        if revision.parse::<u64>().is_err() {
-            let field = FieldPath::new("metadata").child("resourceVersion");
-            let why = format!("strconv.ParseUint: parsing {revision:?}: invalid syntax");
-            let error = FieldError::new(field, Wrong::Invalid, revision, why);
-            return Err(Refusal::invalid_field(kind_about(row, &name), error).into());
-        }
-        return Err(Refusal::modified(read::about(row, &name)).into());
-    }
-    let uid = text(&object, "uid");
-    if !uid.is_empty() && uid != text(&old, "uid") {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            registry_key(entry.key.split_once('/').map_or("", |(_, rest)| rest)),
-            text(&old, "uid")
-        );
-        return Err(Refusal::conflict(read::about(row, &name), &why).into());
-    }
     let subresource = match part {
         Part::Main => "",
         Part::Status => "status",
@@ -272,6 +242,9 @@ pub async fn replace(
     };
     let asked = Attributes { operation: Operation::Update, row: stored_row, subresource, old: Some(&old) };
     admission::mutate(server, call, &asked, &mut object).await?;
+    drop_twin_owners(call, &mut object, AFTER_ADMISSION);
+    let unconditional = irori_rules::strategy(stored_row).unconditional_update;
+    precondition::require_revision(row, unconditional, entry, &mut object)?;
     irori_rules::prepare_update(&server.tables, stored_row, &mut object, &old, part, &now(server));
     let errors = irori_rules::validate_update(stored_row, row, &object, &old, part);
     if !errors.is_empty() {
@@ -297,6 +270,19 @@ pub async fn replace(
     Ok(Replaced::Written(object))
 }
 
+const AFTER_ADMISSION: &str = " after mutating admission happens";
+
+/// An owner that is told twice is kept once, with a warning.
+fn drop_twin_owners(call: &mut Call, object: &mut Value, when: &str) {
+    let gone = irori_rules::drop_twin_owners(object);
+    if !gone.is_empty() {
+        call.warn(format!(
+            ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            gone.join(", ")
+        ));
+    }
+}
+
 /// From the version of the request to the one that is stored.
 fn to_stored(server: &Server, row: &Row, stored_row: &Row, object: Value) -> Value {
     if row.gvk == stored_row.gvk {
@@ -305,20 +291,6 @@ fn to_stored(server: &Server, row: &Row, stored_row: &Row, object: Value) -> Val
     let mut object = irori_rules::convert(object, &stored_row.gvk);
     irori_rules::default_object(&server.tables, stored_row, &mut object);
     object
-}
-
-/// Where a stock server stores an object, below `/registry`: a few resources have other names there.
-fn registry_key(ours: &str) -> String {
-    let (resource, rest) = ours.split_once('/').unwrap_or((ours, ""));
-    let theirs = match resource {
-        "services" => "services/specs",
-        "endpoints" => "services/endpoints",
-        "replicationcontrollers" => "controllers",
-        "nodes" => "minions",
-        "ingresses" => "ingress",
-        other => other,
-    };
-    format!("{theirs}/{rest}")
 }
 
 /// `metadata.FIELD` as text.
@@ -334,15 +306,6 @@ pub fn now(server: &Server) -> String {
 /// For Invalid: it names the kind.
 pub fn kind_about<'a>(row: &'a Row, name: &'a str) -> About<'a> {
     About { group: read::error_group(row), resource: &row.gvk.kind, name }
-}
-
-/// The object's name must be the path's.
-pub fn require_name(object: &Value, name: &str) -> Answered<()> {
-    let own = text(object, "name");
-    if own == name {
-        return Ok(());
-    }
-    Err(Refusal::bad_request(format!("the name of the object ({own}) does not match the name on the URL ({name})")))
 }
 
 /// The object's namespace must be the path's, or be left out.

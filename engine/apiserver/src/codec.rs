@@ -19,13 +19,17 @@ fn limits() -> Limits {
 
 /// Parses a body. `kind` is what it is expected to be, where it does not say itself. Errors are 400 with the parser's text.
 pub fn read(server: &Server, form: Form, bytes: &[u8], kind: Option<&Gvk>) -> Answered<Read> {
+    parse(server, form, bytes, kind).map_err(|source| Refusal::bad_request(source.to_string()))
+}
+
+/// The same, for those who say more of what is wrong.
+pub fn parse(server: &Server, form: Form, bytes: &[u8], kind: Option<&Gvk>) -> Result<Read, CodecError> {
     let limits = limits();
-    let read = match form {
+    match form {
         Form::Json => json::read(bytes, &limits),
         Form::Yaml => yaml::read(bytes, &limits),
         Form::Protobuf => server.protobuf.read(bytes, kind, &limits).map(|value| Read { value, duplicates: Vec::new() }),
-    };
-    read.map_err(|source| Refusal::bad_request(source.to_string()))
+    }
 }
 
 /// Writes a tree with apiVersion and kind.

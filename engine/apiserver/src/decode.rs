@@ -1,7 +1,7 @@
 //! decode + default: a body becomes a canonical object of its kind.
 use bytes::Bytes;
 use irori_api::{
-    codec::json::least_bytes,
+    codec::{CodecError, Read, json::least_bytes},
     row::{Gvk, Row},
     schema::TypeRef,
 };
@@ -11,11 +11,15 @@ use serde_json::Value;
 
 use crate::{
     call::Call,
-    codec, limits, negotiate,
+    codec, limits,
+    negotiate::{self, Form},
     options::{self, FieldValidation},
     refusal::{Answered, Refusal},
     server::Server,
 };
+
+/// Bytes of a body that are shown where it cannot be read.
+const SHOWN_BYTES: usize = 30;
 
 /// Reads the body, at most `BODY_BYTES_MAX`.
 pub async fn body(call: &mut Call) -> Answered<Bytes> {
@@ -45,15 +49,35 @@ pub async fn object(server: &Server, call: &mut Call, row: &Row) -> Answered<Val
 pub async fn typed(server: &Server, call: &mut Call, gvk: &Gvk, of: &TypeRef) -> Answered<Value> {
     let form = negotiate::body_form(call)?;
     let bytes = body(call).await?;
-    if bytes.is_empty() {
-        let message = format!(
-            "{} in version {:?} cannot be handled as a {}: unexpected end of JSON input",
-            gvk.kind, gvk.version, gvk.kind
-        );
-        return Err(Refusal::bad_request(message));
+    let parsed = match codec::parse(server, form, &bytes, Some(gvk)) {
+        Ok(Read { value: Value::Null, duplicates }) => Read { value: serde_json::Map::new().into(), duplicates },
+        Ok(parsed) => parsed,
+        Err(CodecError::Syntax(why)) if form == Form::Json => {
+            return Err(unrecognized(gvk, &bytes, &format!("couldn't get version/kind; json parse error: {why}")));
+        }
+        // From YAML to JSON it never came.
+        Err(CodecError::Syntax(why)) => {
+            return Err(unrecognized(gvk, &bytes, why.trim_start_matches("error converting YAML to JSON: ")));
+        }
+        Err(source) => return Err(Refusal::bad_request(source.to_string())),
+    };
+    if !parsed.value.is_object() {
+        let decoded = irori_rules::decode_type(&server.tables, &gvk.api_version(), &gvk.kind, of, parsed.value);
+        return Err(unrecognized(gvk, &bytes, &decoded.err().map_or(String::new(), |source| source.why)));
     }
-    let parsed = codec::read(server, form, &bytes, Some(gvk))?;
     finish(server, call, gvk, of, parsed.value, parsed.duplicates)
+}
+
+/// A body whose kind cannot even be looked for; its beginning is shown.
+fn unrecognized(gvk: &Gvk, body: &[u8], why: &str) -> Refusal {
+    let begin = &body[..body.len().min(SHOWN_BYTES)];
+    let more = if body.len() > SHOWN_BYTES { " ..." } else { "" };
+    let shown = match begin.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(begin).into_owned(),
+        Some(_) => begin.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    Refusal::bad_request(format!("the object provided is unrecognized (must be of type {}): {why} ({shown}{more})", gvk.kind))
 }
 
 /// Checks types, prunes, and answers unknown fields as `fieldValidation` says.

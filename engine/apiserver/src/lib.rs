@@ -45,6 +45,7 @@ mod options;
 mod patch;
 mod path;
 mod paths;
+mod precondition;
 mod quota;
 mod read;
 mod respond;

@@ -54,18 +54,13 @@ impl WriteOptions {
         if asked == Manager::Required && given.is_empty() {
             errors.required(FieldPath::new("fieldManager"), "is required for apply patch");
         }
-        if asked == Manager::Optional && call.asked.verb == "patch" && call.query.text("force").is_some() {
+        if asked == Manager::Optional && call.asked.verb == "patch" && call.query.get("force").is_some() {
             errors.forbidden(FieldPath::new("force"), "may not be specified for non-apply patch");
         }
-        if given.len() > managed::MANAGER_BYTES_MAX {
-            errors.too_long(FieldPath::new("fieldManager"), managed::MANAGER_BYTES_MAX);
-        }
-        if given.chars().any(char::is_control) {
-            errors.invalid(FieldPath::new("fieldManager"), given, "should only contain printable characters");
-        }
+        managed::check_manager(&mut errors, &FieldPath::new("fieldManager"), given);
         let dry_run = dry_run_into(call.query.all("dryRun"), &mut errors);
         if let Err(wrong) = validation_of(call) {
-            errors.not_supported(FieldPath::new("fieldValidation"), wrong, &["Ignore", "Strict", "Warn"]);
+            errors.not_supported(FieldPath::new("fieldValidation"), wrong, &["", "Ignore", "Strict", "Warn"]);
         }
         if !errors.is_empty() {
             return Err(refused(options_kind(call), &errors));
@@ -115,12 +110,10 @@ pub fn dry_run_of(options: &Value) -> Answered<bool> {
 }
 
 fn dry_run_into<'a>(asked: impl Iterator<Item = &'a str>, errors: &mut ErrorList) -> bool {
-    let mut dry = false;
-    for value in asked.filter(|v| !v.is_empty()) {
-        if value != "All" {
-            errors.not_supported(FieldPath::new("dryRun"), value, &["All"]);
-        }
-        dry = true;
+    let asked: Vec<&str> = asked.collect();
+    let dry = !asked.is_empty();
+    if asked.iter().any(|value| *value != "All") {
+        errors.not_supported(FieldPath::new("dryRun"), asked, &["All"]);
     }
     dry
 }

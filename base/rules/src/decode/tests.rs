@@ -86,3 +86,43 @@ fn many_unknown_fields_are_told_up_to_a_limit() {
     let many: serde_json::Map<String, Value> = (0..1000).map(|i| (format!("x{i}"), Value::Null)).collect();
     assert_eq!(pod(Value::Object(many)).unwrap().unknown.len(), super::UNKNOWN_MAX);
 }
+
+/// The words of the converter of trees, which is not the reader of JSON.
+#[test]
+fn a_tree_is_refused_in_words_of_its_own() {
+    let tables = Tables::builtin();
+    let tree = |kind: &str, body: Value| {
+        let row = tables.rows.values().find(|row| row.gvk.kind == kind && row.gvk.version == "v1").unwrap();
+        super::decode_tree(&tables, &row.gvk.api_version(), kind, &row.of, body).map_err(|source| source.message)
+    };
+    let pod = |spec: Value| tree("Pod", json!({"spec": spec}));
+    let container = |field: &str, value: Value| pod(json!({"containers": [{"name": "c", field: value}]}));
+    for (got, why) in [
+        (container("image", json!(5)), "cannot convert int64 to string"),
+        (container("imagePullPolicy", json!(5)), "cannot convert int64 to v1.PullPolicy"),
+        (container("image", json!(true)), "unrecognized type: string"),
+        (container("image", json!(1.5)), "unrecognized type: string"),
+        (container("stdin", json!("yes")), "unrecognized type: bool"),
+        (container("args", json!("x")), "cannot restore slice from string"),
+        (container("args", json!({})), "cannot restore slice from map"),
+        (container("resources", json!("x")), "cannot restore struct from: string"),
+        (container("resources", json!([])), "cannot restore struct from: slice"),
+        (
+            container("livenessProbe", json!({"httpGet": {"port": true}})),
+            "json: cannot unmarshal bool into Go value of type int32",
+        ),
+        (pod(json!({"nodeSelector": "x"})), "cannot restore map from string"),
+        (pod(json!({"priority": 1.5})), "cannot convert float64 to int32"),
+        (pod(json!({"priority": "x"})), "unrecognized type: int32"),
+        (tree("Secret", json!({"data": {"a": "!!"}})), "error decoding from json: illegal base64 data at input byte 0"),
+        (
+            tree("Pod", json!({"metadata": {"creationTimestamp": 5}})),
+            "json: cannot unmarshal number into Go value of type string",
+        ),
+    ] {
+        assert_eq!(got.unwrap_err(), why);
+    }
+    let got = pod(json!({"priority": 2.0, "zz": 1, "aa": 1})).unwrap();
+    assert_eq!(got.object["spec"]["priority"].to_string(), "2");
+    assert_eq!(got.unknown, ["unknown field \"spec.aa\"", "unknown field \"spec.zz\""]);
+}

@@ -18,7 +18,7 @@ use super::{
     update::{Kind, Writer, changed, take},
 };
 use crate::{
-    decode::decode,
+    decode::decode_tree,
     default::default_object,
     tree::{get, map, remove, set, text},
 };
@@ -84,7 +84,9 @@ pub fn apply(
     let mut object = match out.object {
         None => live,
         Some(object) => {
-            let mut decoded = decode(tables, row, object).map_err(|e| ApplyError::Plain(e.message))?.object;
+            let mut decoded = decode_tree(tables, &row.gvk.api_version(), &row.gvk.kind, &row.of, object)
+                .map_err(|source| not_converted(&kind, config.value, &source.why))?
+                .object;
             default_object(tables, row, &mut decoded);
             decoded
         }
@@ -143,13 +145,23 @@ fn gvk_text(version: &str, kind: &str) -> String {
     format!("{group}{version}, Kind={kind}")
 }
 
+/// An applied object as errors name it.
+fn named(kind: &Kind<'_>, config: &Value) -> String {
+    let (namespace, name) = (text(config, &["metadata", "namespace"]), text(config, &["metadata", "name"]));
+    format!("{namespace}/{name}; {}", gvk_text(&kind.gvk.api_version(), &kind.gvk.kind))
+}
+
+/// The merged object has values that its kind cannot hold.
+fn not_converted(kind: &Kind<'_>, config: &Value, why: &str) -> ApplyError {
+    let (named, gvk) = (named(kind, config), gvk_text(&kind.gvk.api_version(), &kind.gvk.kind));
+    ApplyError::Plain(format!(
+        "failed to convert new object ({named}) to proper version: unable to convert unstructured object to {gvk}: {why}"
+    ))
+}
+
 /// The paths of the applied object; the error says what is wrong with its types.
 fn typed_config(kind: &Kind<'_>, config: &Value) -> Result<Set, ApplyError> {
-    let fail = |why: String| {
-        let (namespace, name) = (text(config, &["metadata", "namespace"]), text(config, &["metadata", "name"]));
-        let gvk = gvk_text(&kind.gvk.api_version(), &kind.gvk.kind);
-        ApplyError::Plain(format!("failed to create typed patch object ({namespace}/{name}; {gvk}): {why}"))
-    };
+    let fail = |why: String| ApplyError::Plain(format!("failed to create typed patch object ({}): {why}", named(kind, config)));
     let errors = check(kind.typed(), At::of(kind.of), config);
     match errors.as_slice() {
         [] => {}
@@ -307,6 +319,12 @@ fn not_last_applied(kind: &Kind<'_>, live: &Value, mut conflicts: Vec<(Entry, Se
     conflicts
 }
 
+/// JSON as Go writes it: safe within HTML.
+fn go_json(value: &Value) -> String {
+    let escaped = [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+    escaped.iter().fold(value.to_string(), |text, (c, written)| if text.contains(*c) { text.replace(*c, written) } else { text })
+}
+
 /// Keeps the annotation of client-side apply in step, so that `kubectl` may go back to it.
 fn note_last_applied(object: &mut Value, config: &Value) {
     if text(object, &["metadata", "annotations", LAST_APPLIED]).is_empty() {
@@ -315,7 +333,7 @@ fn note_last_applied(object: &mut Value, config: &Value) {
     let mut applied = config.clone();
     remove(&mut applied, &["metadata", "annotations", LAST_APPLIED]);
     remove(&mut applied, &["metadata", "managedFields"]);
-    set(object, &["metadata", "annotations", LAST_APPLIED], format!("{applied}\n"));
+    set(object, &["metadata", "annotations", LAST_APPLIED], format!("{}\n", go_json(&applied)));
     let bytes: usize = map(object, &["metadata", "annotations"])
         .into_iter()
         .flatten()

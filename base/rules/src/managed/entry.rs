@@ -1,6 +1,9 @@
 //! The entries of `metadata.managedFields`.
-use hashbrown::HashMap;
+use std::sync::LazyLock;
 
+use hashbrown::HashMap;
+use irori_api::field::{ErrorList, FieldPath};
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::set::Set;
@@ -173,13 +176,30 @@ pub(super) fn cap(entries: &mut Vec<Entry>) {
     *entries = kept;
 }
 
+/// What a manager's name may be made of: what can be seen, and spaces.
+static PRINTABLE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$").expect("the classes of characters are known"));
+
+fn printable(c: char) -> bool {
+    c.is_ascii_graphic() || PRINTABLE.is_match(c.encode_utf8(&mut [0; 4]))
+}
+
+/// Notes what is wrong with a manager's name. One that is too long is not read.
+pub fn check_manager(errors: &mut ErrorList, at: &FieldPath, name: &str) {
+    if name.len() > MANAGER_BYTES_MAX {
+        return errors.too_long(at.clone(), MANAGER_BYTES_MAX);
+    }
+    let fault = |(at, c): (usize, char)| format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+    errors.invalid_each(at, name, name.char_indices().filter(|(_, c)| !printable(*c)).map(fault).collect());
+}
+
 /// The name of a writer: the field manager it gave, else its user agent up to the first `/`, else `unknown`.
 pub fn manager_name(field_manager: &str, user_agent: &str) -> String {
     if !field_manager.is_empty() {
         return field_manager.to_owned();
     }
     let mut name = String::new();
-    for c in user_agent.split('/').next().unwrap_or("").chars().filter(|c| !c.is_control()) {
+    for c in user_agent.split('/').next().unwrap_or("").chars().filter(|c| printable(*c)) {
         if name.len() + c.len_utf8() > MANAGER_BYTES_MAX {
             break;
         }

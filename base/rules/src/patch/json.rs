@@ -1,10 +1,11 @@
-//! JSON patch, RFC 6902, with the liberties of a stock server: an index may count from the end (`-1` is the last item).
+//! JSON patch, RFC 6902, with the liberties of a stock server: an index may count from the end (`-1` is the last item), a member that
+//! an object does not have is null to `test` and `copy`, and `replace` adds it; a whole document is replaced and tested, not more.
 use serde_json::Value;
 
 use super::PatchError;
 
-use crate::decode::DEPTH_MAX;
 pub use crate::decode::json_kind;
+use crate::decode::{DEPTH_MAX, UNKNOWN_MAX};
 
 /// Operations of one patch.
 pub const JSON_OPERATIONS_MAX: usize = 10_000;
@@ -14,6 +15,9 @@ const WALKED_MAX: usize = 10_000_000;
 pub const COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
+    if patch.is_null() {
+        return Ok(object.clone());
+    }
     let Value::Array(operations) = patch else {
         return Err(unreadable(&format!("cannot unmarshal {} into Go value of type jsonpatch.Patch", json_kind(patch))));
     };
@@ -26,7 +30,7 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let mut out = object.clone();
     let mut spent = Spent::default();
     for operation in operations {
-        if !operation.is_object() {
+        if !operation.is_object() && !operation.is_null() {
             return Err(unreadable(&format!(
                 "cannot unmarshal {} into Go value of type jsonpatch.Operation",
                 json_kind(operation)
@@ -37,18 +41,48 @@ pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     Ok(out)
 }
 
+/// Why strict decoding cannot read the patch, though `apply` may.
+pub fn misfit(patch: &Value) -> Option<String> {
+    let value = |value: &Value, of: &str| format!("json: cannot unmarshal {} into Go value of type {of}", json_kind(value));
+    let Value::Array(operations) = patch else {
+        return (!patch.is_null()).then(|| value(patch, "[]handlers.jsonPatchOp"));
+    };
+    operations.iter().find_map(|operation| {
+        let Value::Object(members) = operation else {
+            return (!operation.is_null()).then(|| value(operation, "handlers.jsonPatchOp"));
+        };
+        let wrong = |name: &&str| members.get(*name).is_some_and(|member| !member.is_string() && !member.is_null());
+        let name = ["from", "op", "path"].into_iter().find(|name| wrong(name))?;
+        let kind = json_kind(&members[name]);
+        Some(format!("json: cannot unmarshal {kind} into Go struct field jsonPatchOp.{name} of type string"))
+    })
+}
+
+/// Members of operations that no operation has, as paths: `[0].foo`. At most `UNKNOWN_MAX`.
+pub fn unknown_members(patch: &Value) -> Vec<String> {
+    let operations = patch.as_array().into_iter().flatten().enumerate();
+    let members =
+        operations.flat_map(|(i, operation)| operation.as_object().into_iter().flatten().map(move |(name, _)| (i, name)));
+    let unknown = members.filter(|(_, name)| !matches!(name.as_str(), "op" | "path" | "from" | "value"));
+    unknown.take(UNKNOWN_MAX).map(|(i, name)| format!("[{i}].{name}")).collect()
+}
+
 fn unreadable(why: &str) -> PatchError {
     PatchError::BadRequest(format!("json: {why}"))
 }
 
 /// A patch that does not fit the object is answered by one text, whatever the reason.
-fn refused() -> PatchError {
+pub fn refused() -> PatchError {
     PatchError::Unprocessable("the server rejected our request due to an error in our request".into())
 }
 
 /// Carries out one operation; `None` if it does not fit.
 fn step(object: &mut Value, operation: &Value, spent: &mut Spent) -> Option<()> {
-    let path = Pointer::parse(operation.get("path")?.as_str()?)?;
+    let path = operation.get("path")?.as_str()?;
+    if path.is_empty() {
+        return whole(object, operation);
+    }
+    let path = Pointer::parse(path)?;
     let value = || operation.get("value").cloned().unwrap_or(Value::Null);
     let from = || Pointer::parse(operation.get("from")?.as_str()?);
     match operation.get("op")?.as_str()? {
@@ -60,7 +94,7 @@ fn step(object: &mut Value, operation: &Value, spent: &mut Spent) -> Option<()> 
             add(object, &path, spent.fits(&path, value)?)
         }
         "copy" => {
-            let value = find(object, &from()?)?;
+            let value = look(object, &from()?)?;
             spent.copied += size(value);
             if spent.copied > COPY_BYTES_MAX {
                 return None;
@@ -68,12 +102,20 @@ fn step(object: &mut Value, operation: &Value, spent: &mut Spent) -> Option<()> 
             let value = value.clone();
             add(object, &path, spent.fits(&path, value)?)
         }
-        "test" => match find(object, &path) {
-            Some(found) => (equal(found, &value())).then_some(()),
-            None => value().is_null().then_some(()),
-        },
+        "test" => equal(look(object, &path)?, &value()).then_some(()),
         _ => None,
     }
+}
+
+/// An operation on the document itself.
+fn whole(object: &mut Value, operation: &Value) -> Option<()> {
+    let value = operation.get("value")?;
+    match operation.get("op")?.as_str()? {
+        "replace" if value.is_object() || value.is_array() => object.clone_from(value),
+        "test" if equal(object, value) => {}
+        _ => return None,
+    }
+    Some(())
 }
 
 /// What a patch has used up of its limits.
@@ -129,7 +171,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// A JSON pointer (RFC 6901) with at least one step.
+/// A JSON pointer (RFC 6901) with at least one step. What stands before its first slash is not looked at.
 struct Pointer {
     way: Vec<String>,
     last: String,
@@ -137,8 +179,8 @@ struct Pointer {
 
 impl Pointer {
     fn parse(text: &str) -> Option<Pointer> {
-        let mut way: Vec<String> =
-            text.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+        let (_, steps) = text.split_once('/')?;
+        let mut way: Vec<String> = steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
         let last = way.pop()?;
         Some(Pointer { way, last })
     }
@@ -155,12 +197,14 @@ fn holder<'a>(object: &'a mut Value, path: &Pointer) -> Option<&'a mut Value> {
     })
 }
 
-fn find<'a>(object: &'a Value, path: &Pointer) -> Option<&'a Value> {
-    path.way.iter().chain([&path.last]).try_fold(object, |at, key| match at {
-        Value::Object(fields) => fields.get(key),
+/// The value at a place; what an object does not have is null.
+fn look<'a>(object: &'a Value, path: &Pointer) -> Option<&'a Value> {
+    let step = |at: &'a Value, key: &String| match at {
+        Value::Object(fields) => Some(fields.get(key).unwrap_or(&Value::Null)),
         Value::Array(items) => items.get(index(key, items.len())?),
         _ => None,
-    })
+    };
+    path.way.iter().chain([&path.last]).try_fold(object, step)
 }
 
 /// An index of a list of that length; negative ones count from its end.
@@ -197,7 +241,7 @@ fn remove(object: &mut Value, path: &Pointer) -> Option<Value> {
 
 fn replace(object: &mut Value, path: &Pointer, value: Value) -> Option<()> {
     match holder(object, path)? {
-        Value::Object(fields) => *fields.get_mut(&path.last)? = value,
+        Value::Object(fields) => drop(fields.insert(path.last.clone(), value)),
         Value::Array(items) => {
             let at = index(&path.last, items.len())?;
             *items.get_mut(at)? = value;

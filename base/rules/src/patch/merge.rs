@@ -5,6 +5,9 @@ use super::PatchError;
 use crate::decode::DEPTH_MAX;
 
 pub fn apply(object: &Value, patch: &Value) -> Result<Value, PatchError> {
+    if patch.is_null() {
+        return Err(PatchError::BadRequest("Invalid JSON Patch".into()));
+    }
     if !patch.is_object() {
         let what = super::json::json_kind(patch);
         return Err(PatchError::BadRequest(format!(

@@ -4,7 +4,7 @@
 //! `$deleteFromPrimitiveList/…`; merge keys and strategies come from the schema.
 use std::collections::BTreeSet;
 
-use irori_api::schema::{Field, Schemas, Shape, TypeRef};
+use irori_api::schema::{Field, Schemas, Shape, Type, TypeRef};
 use serde_json::{Map, Value};
 
 use super::{
@@ -19,6 +19,9 @@ const ORDER: &str = "$setElementOrder/";
 const DELETE: &str = "$deleteFromPrimitiveList/";
 
 pub fn apply(schemas: &Schemas, of: &TypeRef, object: &Value, patch: &Value) -> Result<Value, PatchError> {
+    if patch.is_null() {
+        return Ok(object.clone());
+    }
     let (Value::Object(object), Value::Object(patch)) = (object, patch) else {
         let what = super::json::json_kind(patch);
         return Err(PatchError::BadRequest(format!(
@@ -64,14 +67,15 @@ fn merge_map(
     if depth >= DEPTH_MAX {
         return Err(bad("exceeded max depth"));
     }
-    if let Some(directive) = patch.remove(PATCH) {
-        return match directive.as_str() {
-            Some("replace") => Ok(patch),
-            Some("delete") => Ok(Map::new()),
-            // To merge is what happens anyway.
-            Some("merge") => merge_map(schemas, of, original, patch, depth),
-            _ => Err(unknown_directive(&directive, &patch)),
-        };
+    match patch.get(PATCH).map(|directive| directive.as_str()) {
+        None => {}
+        Some(Some("replace")) => {
+            patch.remove(PATCH);
+            return Ok(patch);
+        }
+        Some(Some("delete")) => return Ok(Map::new()),
+        // To merge is what happens anyway, and cannot be asked for.
+        Some(_) => return Err(unknown_directive(&patch)),
     }
     retain_keys(&mut original, &mut patch)?;
     merge_ordered_lists(schemas, of, &mut original, &mut patch, depth)?;
@@ -107,8 +111,41 @@ fn merge_map(
     Ok(original)
 }
 
-fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -> PatchError {
-    PatchError::Plain(format!("unknown patch type {} in map: '{}'", go(directive), go(&Value::Object(patch.clone()))))
+fn unknown_directive(patch: &Map<String, Value>) -> PatchError {
+    let directive = patch.get(PATCH).map_or(String::new(), go);
+    PatchError::Plain(format!("unknown patch type: {directive} in map: {}", go(&Value::Object(patch.clone()))))
+}
+
+/// Something else than a list where there has to be one.
+fn no_list(value: &Value) -> PatchError {
+    let kind = match value {
+        Value::Null => "nil",
+        Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    };
+    PatchError::Plain(format!("expected a []interface {{}}, but received a {kind}"))
+}
+
+/// What a list that merges may hold: values of one kind, and no lists.
+fn same_kinds(old: &[Value], patch: &[Value]) -> Result<(), PatchError> {
+    let kind = |value: &Value| match value {
+        Value::Number(n) if n.is_f64() => "float",
+        other => super::json::json_kind(other),
+    };
+    let mut items = old.iter().chain(patch);
+    let Some(first) = items.next() else { return Ok(()) };
+    if first.is_array() {
+        return Err(super::json::refused());
+    }
+    if items.all(|item| kind(item) == kind(first)) {
+        return Ok(());
+    }
+    let [old, patch] = [old, patch].map(|list| go(&Value::Array(list.to_vec())));
+    Err(PatchError::Plain(format!("list element types are not identical: [{old} {patch}]")))
 }
 
 /// `$retainKeys`: of the original, only the named keys stay. Every key of the patch has to be named.
@@ -143,24 +180,26 @@ fn merge_ordered_lists(
 ) -> Result<(), PatchError> {
     let names: Vec<String> = patch.keys().filter_map(|key| key.strip_prefix(ORDER)).map(str::to_owned).collect();
     for name in names {
-        let wrong = || bad("invalid patch format of setElementOrder list");
-        let Some(Value::Array(order)) = patch.remove(&format!("{ORDER}{name}")) else { return Err(wrong()) };
+        let order = match patch.remove(&format!("{ORDER}{name}")) {
+            Some(Value::Array(order)) => order,
+            other => return Err(no_list(&other.unwrap_or_default())),
+        };
         let (key, merges) = strategy_of(schemas, of, &name);
         if !merges {
-            return Err(wrong());
+            return Err(unordered(schemas, of, &name));
         }
         let old = match original.get(&name) {
             None | Some(Value::Null) => None,
             Some(Value::Array(items)) => Some(items.clone()),
-            Some(_) => return Err(wrong()),
+            Some(other) => return Err(no_list(other)),
         };
         let given = match patch.get(&name) {
             None => None,
             Some(Value::Array(items)) => Some(items.clone()),
-            Some(_) => return Err(wrong()),
+            Some(other) => return Err(no_list(other)),
         };
         if let Some(items) = &given {
-            check_order(items, &order, key, &name)?;
+            check_order(items, &order, key)?;
         }
         let gone = match patch.get(&format!("{DELETE}{name}")) {
             None => Vec::new(),
@@ -184,11 +223,12 @@ fn merge_ordered_lists(
 }
 
 /// The items of a patch have to stand in the order that the patch itself tells.
-fn check_order(items: &[Value], order: &[Value], key: Option<&str>, name: &str) -> Result<(), PatchError> {
+fn check_order(items: &[Value], order: &[Value], key: Option<&str>) -> Result<(), PatchError> {
     let wrong = || {
         PatchError::Plain(format!(
-            "The order in patch list:\n{}\n doesn't match {ORDER}{name} list:\n{}\n",
+            "The order in patch list:\n{}\n doesn't match {} list:\n{}\n",
             go(&Value::Array(items.to_vec())),
+            ORDER.trim_end_matches('/'),
             go(&Value::Array(order.to_vec()))
         ))
     };
@@ -203,6 +243,17 @@ fn check_order(items: &[Value], order: &[Value], key: Option<&str>, name: &str) 
         last = Some(at);
     }
     Ok(())
+}
+
+/// The order of a list that does not merge, or that a struct does not have.
+fn unordered(schemas: &Schemas, of: Option<&TypeRef>, name: &str) -> PatchError {
+    match of.and_then(|of| schemas.resolve(of)) {
+        Some(Type { name: owner, shape: Shape::Object(object), .. }) if !object.fields.contains_key(name) => {
+            let owner = owner.rsplit('.').next().unwrap_or(owner);
+            PatchError::Plain(format!("unable to find api field in struct {owner} for the json field {name:?}"))
+        }
+        _ => bad("invalid patch format of setElementOrder list"),
+    }
 }
 
 /// The merge key of a list, if its items have one, and whether the list merges at all.
@@ -220,6 +271,10 @@ fn merge_list(
     deletes: bool,
     depth: usize,
 ) -> Result<Vec<Value>, PatchError> {
+    let (key, merges) = strategy_of(schemas, of, name);
+    if merges {
+        same_kinds(&old, &patch)?;
+    }
     if deletes {
         if patch.iter().any(|v| v.is_object() || v.is_array()) {
             return Err(primitive_list());
@@ -227,12 +282,8 @@ fn merge_list(
         without(&mut old, &patch, None);
         return Ok(old);
     }
-    let (key, merges) = strategy_of(schemas, of, name);
     if !merges {
         return patch.into_iter().map(|item| plain(item, depth)).collect();
-    }
-    if old.iter().chain(&patch).any(Value::is_array) {
-        return Err(PatchError::Unprocessable("lists of lists are not supported".into()));
     }
     let Some(key) = key else {
         return Ok(merge_primitives(old, patch));
@@ -315,10 +366,7 @@ fn directives(mut old: Vec<Value>, patch: Vec<Value>, key: &str) -> Result<Liste
             }
             Some("replace") => replace = true,
             Some("merge") => return Err(PatchError::Plain("merging lists cannot yet be specified in the patch".into())),
-            Some(_) => {
-                let directive = item.get(PATCH).cloned().unwrap_or(Value::Null);
-                return Err(unknown_directive(&directive, item.as_object().unwrap_or(&Map::new())));
-            }
+            Some(_) => return Err(unknown_directive(item.as_object().unwrap_or(&Map::new()))),
         }
     }
     if !gone.is_empty() {
@@ -338,10 +386,10 @@ fn plain(value: Value, depth: usize) -> Result<Value, PatchError> {
     }
     Ok(match value {
         Value::Object(mut fields) => {
-            match fields.remove(PATCH).as_ref().map(|d| d.as_str().unwrap_or("")) {
+            match fields.get(PATCH).map(|d| d.as_str().unwrap_or("")) {
                 Some("delete") => return Ok(Value::Object(Map::new())),
-                None | Some("replace" | "merge") => {}
-                Some(other) => return Err(unknown_directive(&other.into(), &fields)),
+                None | Some("replace" | "merge") => drop(fields.remove(PATCH)),
+                Some(_) => return Err(unknown_directive(&fields)),
             }
             let mut out = Map::new();
             for (key, value) in fields {
@@ -361,7 +409,7 @@ fn plain(value: Value, depth: usize) -> Result<Value, PatchError> {
 }
 
 /// A value as Go prints it with `%v`.
-fn go(value: &Value) -> String {
+pub fn go(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".into(),
         Value::String(text) => text.clone(),
@@ -371,6 +419,10 @@ fn go(value: &Value) -> String {
             keys.sort_by_key(|(key, _)| *key);
             format!("map[{}]", keys.into_iter().map(|(k, v)| format!("{k}:{}", go(v))).collect::<Vec<_>>().join(" "))
         }
-        other => other.to_string(),
+        Value::Number(n) => match n.as_f64() {
+            Some(whole) if n.is_f64() && whole.fract() == 0.0 && whole.abs() < 1e21 => format!("{whole:.0}"),
+            _ => n.to_string(),
+        },
+        Value::Bool(said) => said.to_string(),
     }
 }

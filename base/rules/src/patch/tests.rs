@@ -72,12 +72,46 @@ fn json_patch_does_what_the_examples_of_its_rfc_do() {
         ),
         (json!({"a": 1}), json!([{"op": "copy", "from": "/a", "path": "/b"}]), Some(json!({"a": 1, "b": 1}))),
         (json!({"a": 1}), json!([{"op": "remove", "path": "/b"}]), None),
-        (json!({"a": 1}), json!([{"op": "replace", "path": "/b", "value": 1}]), None),
         (json!({"a": 1}), json!([{"op": "add", "path": "/b/c", "value": 1}]), None),
         (json!({"a": [1]}), json!([{"op": "add", "path": "/a/9", "value": 1}]), None),
         (json!({"a": 1}), json!([{"op": "test", "path": "/a", "value": 2}]), None),
         (json!({"a": 1}), json!([{"op": "dance", "path": "/a"}]), None),
     ] {
+        let got = with_pod(|t, r| apply_patch(t, r, &object, PatchKind::Json, &patch));
+        match want {
+            Some(want) => assert_eq!(got.unwrap(), want, "{patch}"),
+            None => assert!(matches!(got, Err(PatchError::Unprocessable(_))), "{patch}"),
+        }
+    }
+}
+
+/// Liberties of json-patch 4, which a stock server takes with its patches.
+#[test]
+fn json_patch_takes_a_missing_member_for_null_and_the_whole_for_a_place() {
+    let object = json!({"a": {"b": 1}, "l": [1]});
+    for (operation, want) in [
+        (json!({"op": "replace", "path": "/a/c", "value": 2}), Some(json!({"a": {"b": 1, "c": 2}, "l": [1]}))),
+        (json!({"op": "replace", "path": "/z/c", "value": 2}), None),
+        (json!({"op": "replace", "path": "/l/1", "value": 2}), None),
+        (json!({"op": "copy", "from": "/a/z", "path": "/c"}), Some(json!({"a": {"b": 1}, "c": null, "l": [1]}))),
+        (json!({"op": "copy", "from": "/z/z", "path": "/c"}), None),
+        (json!({"op": "move", "from": "/a/z", "path": "/c"}), None),
+        (json!({"op": "test", "path": "/z", "value": null}), Some(object.clone())),
+        (json!({"op": "test", "path": "/z"}), Some(object.clone())),
+        (json!({"op": "test", "path": "/z", "value": 1}), None),
+        (json!({"op": "test", "path": "/z/z", "value": null}), None),
+        (json!({"op": "test", "path": "/l/1", "value": null}), None),
+        (json!({"op": "test", "path": "", "value": object}), Some(object.clone())),
+        (json!({"op": "test", "path": "", "value": {}}), None),
+        (json!({"op": "replace", "path": "", "value": {"d": 1}}), Some(json!({"d": 1}))),
+        (json!({"op": "replace", "path": "", "value": [1]}), Some(json!([1]))),
+        (json!({"op": "replace", "path": "", "value": 1}), None),
+        (json!({"op": "add", "path": "", "value": {}}), None),
+        (json!({"op": "remove", "path": ""}), None),
+        (json!({"op": "add", "path": "x/q", "value": 1}), Some(json!({"a": {"b": 1}, "l": [1], "q": 1}))),
+        (json!({"op": "add", "path": "x", "value": 1}), None),
+    ] {
+        let patch = json!([operation]);
         let got = with_pod(|t, r| apply_patch(t, r, &object, PatchKind::Json, &patch));
         match want {
             Some(want) => assert_eq!(got.unwrap(), want, "{patch}"),
@@ -143,6 +177,53 @@ fn long_lists_are_merged_by_looking_up() {
         |from: usize| json!({"metadata": {"finalizers": (from..from + 20_000).map(|i| format!("a/{i}")).collect::<Vec<_>>()}});
     let got = strategic(finalizers(0), finalizers(10_000)).unwrap();
     assert_eq!(got["metadata"]["finalizers"].as_array().unwrap().len(), 30_000);
+}
+
+/// The texts of upstream's strategicpatch and mergepatch.
+#[test]
+fn what_is_wrong_with_a_strategic_merge_patch_is_told_in_stock_words() {
+    let pod = || {
+        let mut pod = named(&["a"]);
+        pod["metadata"] = json!({"finalizers": ["x/y"]});
+        pod
+    };
+    let plain = |text: &str| PatchError::Plain(text.to_owned());
+    let refused = || PatchError::Unprocessable("the server rejected our request due to an error in our request".to_owned());
+    for (patch, want) in [
+        (json!({"spec": {"$patch": "bogus"}}), plain("unknown patch type: bogus in map: map[$patch:bogus]")),
+        (
+            json!({"spec": {"$patch": "merge", "hostNetwork": true}}),
+            plain("unknown patch type: merge in map: map[$patch:merge hostNetwork:true]"),
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a", "$patch": "bogus"}]}}),
+            plain("unknown patch type: bogus in map: map[$patch:bogus name:a]"),
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "a"}], "$setElementOrder/containers": [{"name": "b"}]}}),
+            plain("The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n"),
+        ),
+        (json!({"spec": {"$setElementOrder/containers": "x"}}), plain("expected a []interface {}, but received a string")),
+        (
+            json!({"spec": {"$setElementOrder/containers": [], "containers": 5}}),
+            plain("expected a []interface {}, but received a int64"),
+        ),
+        (
+            json!({"spec": {"$setElementOrder/foo": []}}),
+            plain("unable to find api field in struct PodSpec for the json field \"foo\""),
+        ),
+        (json!({"spec": {"containers": ["x"]}}), plain("list element types are not identical: [[map[name:a]] [x]]")),
+        (json!({"metadata": {"finalizers": ["x", 5]}}), plain("list element types are not identical: [[x/y] [x 5]]")),
+        (
+            json!({"metadata": {"$deleteFromPrimitiveList/finalizers": [{"a": 1}]}}),
+            plain("list element types are not identical: [[x/y] [map[a:1]]]"),
+        ),
+    ] {
+        assert_eq!(strategic(pod(), patch.clone()).unwrap_err(), want, "{patch}");
+    }
+    let lists = json!({"metadata": {"finalizers": [["x"]]}});
+    assert_eq!(strategic(json!({"metadata": {"finalizers": []}}), lists).unwrap_err(), refused());
+    assert_eq!(strategic(pod(), Value::Null).unwrap(), pod());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use irori_api::row::{Row, Tables};
 use serde_json::{Value, json};
 
-use super::{Birth, Part, bind_pod, generated_name, prepare_create, prepare_update, qos_class};
+use super::{Birth, Part, bind_pod, drop_twin_owners, generated_name, prepare_create, prepare_update, qos_class};
 use crate::{decode, default_object};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
@@ -43,6 +43,38 @@ fn metadata_of_the_server_cannot_be_chosen() {
     let mut object = made(&tables, row, body);
     prepare_create(&tables, row, &mut object, &birth());
     assert_eq!(object["metadata"], json!({"name": "c", "namespace": "n", "uid": "u-1", "creationTimestamp": NOW}));
+}
+
+/// A client that puts back what it saved long ago changes no time by it.
+#[test]
+fn times_of_the_server_cannot_be_changed() {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "configmaps").unwrap();
+    let times =
+        |at: &str, gone: Option<&str>| json!({"metadata": {"name": "c", "creationTimestamp": at, "deletionTimestamp": gone}});
+    let (one, two) = ("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z");
+    for (old, new, want) in [
+        ((one, None), (two, None), json!([one, null])),
+        ((one, Some(one)), (two, Some(two)), json!([one, one])),
+        ((one, Some(one)), (two, None), json!([one, one])),
+        // What the object did not have is told to validation.
+        ((one, None), (one, Some(two)), json!([one, two])),
+    ] {
+        let (old, mut new) = (made(&tables, row, times(old.0, old.1)), made(&tables, row, times(new.0, new.1)));
+        prepare_update(&tables, row, &mut new, &old, Part::Main, NOW);
+        assert_eq!(json!([new["metadata"]["creationTimestamp"], new["metadata"]["deletionTimestamp"]]), want);
+    }
+}
+
+#[test]
+fn owners_that_are_told_twice_are_kept_once() {
+    let owner = |name: &str, controller: Option<bool>| json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": "u1", "controller": controller});
+    let owners = |owners: &[Value]| json!({"metadata": {"ownerReferences": owners}});
+    let (a, b, c) = (owner("a", None), owner("b", None), owner("a", Some(false)));
+    let mut object = owners(&[a.clone(), b.clone(), a.clone(), c.clone(), b.clone()]);
+    assert_eq!(drop_twin_owners(&mut object), ["u1", "u1"]);
+    assert_eq!(object, owners(&[a, b, c]));
+    assert!(drop_twin_owners(&mut object).is_empty());
 }
 
 #[test]

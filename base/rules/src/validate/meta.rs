@@ -1,4 +1,6 @@
-//! Metadata of every object: names, labels, annotations, owners, finalizers.
+//! Metadata of every object: names, labels, annotations, owners, finalizers, managers of fields.
+use hashbrown::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -7,10 +9,16 @@ use irori_api::{
 use serde_json::Value;
 
 use super::check;
-use crate::tree::{get, int, items, map, text};
+use crate::{
+    managed,
+    tree::{get, int, items, map, text},
+};
 
 /// Bytes of all annotations of an object.
 const ANNOTATIONS_MAX: usize = 256 * 1024;
+
+/// Bytes of the subresource by which a manager wrote.
+const SUBRESOURCE_BYTES_MAX: usize = 256;
 
 /// What is wrong with a name.
 fn name_faults(row: &Row, object: &Value, name: &str) -> Vec<String> {
@@ -75,6 +83,7 @@ pub fn object(row: &Row, object: &Value, errors: &mut ErrorList) {
         errors.forbidden(at.child("namespace"), "not allowed on this type");
     }
     parts(meta, &at, errors);
+    managed_fields(meta, &Value::Null, &at.child("managedFields"), errors);
     standard_finalizers(row, meta, &at, errors);
 }
 
@@ -94,6 +103,23 @@ pub fn parts(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
     owners(items(meta, &["ownerReferences"]), &at.child("ownerReferences"), errors);
     for finalizer in items(meta, &["finalizers"]).iter().filter_map(Value::as_str) {
         errors.invalid_each(&at.child("finalizers"), finalizer, names::qualified_name(finalizer));
+    }
+}
+
+/// Who manages fields has a name of some length that can be read. What stood there before stays.
+fn managed_fields(meta: &Value, before: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let names = |entry| (text(entry, &["manager"]), text(entry, &["subresource"]));
+    let before: HashSet<_> = items(before, &["managedFields"]).iter().map(names).collect();
+    for (i, entry) in items(meta, &["managedFields"]).iter().enumerate() {
+        let (manager, subresource) = names(entry);
+        if before.contains(&(manager, subresource)) {
+            continue;
+        }
+        let at = at.index(i);
+        managed::check_manager(errors, &at.child("manager"), manager);
+        if subresource.len() > SUBRESOURCE_BYTES_MAX {
+            errors.too_long(at.child("subresource"), SUBRESOURCE_BYTES_MAX);
+        }
     }
 }
 
@@ -192,5 +218,6 @@ pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
         errors.invalid(at.child("generation"), int(is, &["generation"]).unwrap_or(0), "must not be decremented");
     }
     parts(is, &at, errors);
+    managed_fields(is, was, &at.child("managedFields"), errors);
     standard_finalizers(row, is, &at, errors);
 }

@@ -84,6 +84,27 @@ fn an_immutable_config_map_stays_as_it_is() {
 }
 
 #[test]
+fn managers_of_fields_have_names_that_can_be_read() {
+    let map = |manager: &str, subresource: &str| {
+        let entry = json!({"manager": manager, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "subresource": subresource});
+        json!({"metadata": {"name": "c", "namespace": "n", "managedFields": [entry]}})
+    };
+    let (long, longer) = ("m".repeat(129), "s".repeat(257));
+    let at = "metadata.managedFields[0]";
+    for (manager, subresource, want) in [
+        ("kube ctl é", "status", vec![]),
+        (long.as_str(), "", vec![format!("{at}.manager: Too long: may not be more than 128 bytes")]),
+        ("a\n", "", vec![format!("{at}.manager: Invalid value: \"a\\n\": invalid character U+000A (at position 1)")]),
+        ("é\u{1}", "", vec![format!("{at}.manager: Invalid value: \"é\\x01\": invalid character U+0001 (at position 2)")]),
+        ("m", longer.as_str(), vec![format!("{at}.subresource: Too long: may not be more than 256 bytes")]),
+    ] {
+        assert_eq!(changed(("", "configmaps"), map("m", ""), map(manager, subresource)), want);
+        // What was stored once does not stand in the way.
+        assert!(changed(("", "configmaps"), map(manager, subresource), map(manager, subresource)).is_empty());
+    }
+}
+
+#[test]
 fn a_role_binding_keeps_its_role() {
     let binding = |role: &str| json!({"metadata": {"name": "b", "namespace": "n"}, "roleRef": {"kind": "Role", "name": role}});
     let got = changed(("rbac.authorization.k8s.io", "rolebindings"), binding("a"), binding("b"));

@@ -12,7 +12,7 @@ use crate::{
     commit::{self, Lost},
     decode, limits,
     options::WriteOptions,
-    read,
+    precondition, read,
     refusal::{Answered, Refusal},
     respond,
     server::Server,
@@ -23,14 +23,16 @@ pub async fn finalize(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> 
     let options = WriteOptions::read(server, call)?;
     let asked = decode::object(server, call, row).await?;
     let name = call.asked.name.clone();
-    change::require_name(&asked, &name)?;
-    let revision = change::text(&asked, "resourceVersion").to_owned();
+    precondition::require_name(&asked, &name)?;
+    let revision = precondition::revision(&asked)?;
     for _ in 0..limits::CONFLICT_TRIES_MAX {
         let entry = read::find(server, row, "", &name).await?;
-        if !revision.is_empty() && revision != entry.revision.0.to_string() {
+        let old = respond::tree(server, row, &entry)?;
+        let (uid, own) = (change::text(&asked, "uid"), change::text(&old, "uid"));
+        precondition::require_uid(row, &entry.key, &name, uid, own)?;
+        if revision != 0 && revision != entry.revision.0 {
             return Err(Refusal::modified(read::about(row, &name)));
         }
-        let old = respond::tree(server, row, &entry)?;
         let mut new = old.clone();
         let finalizers: Vec<Value> = tree::items(&asked, &["spec", "finalizers"]).to_vec();
         if finalizers.is_empty() {

@@ -17,7 +17,7 @@ use crate::{
     decode, limits, negotiate,
     options::WriteOptions,
     patch::{self, Patch},
-    path, read,
+    path, precondition, read,
     refusal::{About, Answered, Refusal},
     respond,
     server::Server,
@@ -55,10 +55,12 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         managed::scale_entries(row, &object, &mut current);
         let mut wanted = match (&asked, &patch) {
             (Some(asked), _) => asked.clone(),
-            (None, Some(Patch::Apply(config))) => {
-                let writer = options.writer();
-                managed::apply_scale(&server.tables, &scale_row, &current, config, &writer, options.force)
-                    .map_err(patch::refuse_apply)?
+            (None, Some(Patch::Apply(apply))) => {
+                let (writer, config) = (options.writer(), apply.config()?);
+                let applied = managed::apply_scale(&server.tables, &scale_row, &current, config, &writer, options.force)
+                    .map_err(patch::refuse_apply)?;
+                apply.complain(call)?;
+                applied
             }
             (None, Some(Patch::Change(change))) => patch::change(server, call, &scale_row, &current, change)?,
             (None, None) => return Err(path::not_supported()),
@@ -66,21 +68,23 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         if !matches!(patch, Some(Patch::Apply(_))) {
             managed::track_scale(&server.tables, &scale_row, &current, &mut wanted, &options.writer());
         }
-        check(&wanted, &name)?;
-        let revision = change::text(&wanted, "resourceVersion").to_owned();
-        let conditional = !revision.is_empty() && revision != change::text(&current, "resourceVersion");
-        if conditional {
-            return Err(Refusal::modified(read::about(row, &name)));
+        precondition::require_name(&wanted, &name)?;
+        let (uid, own) = (change::text(&wanted, "uid"), change::text(&object, "uid"));
+        if asked.is_some() {
+            precondition::require_uid(row, &entry.key, &name, uid, own)?;
         }
+        check(&wanted, &name)?;
+        precondition::require_scale_uid(row, &name, uid, own)?;
+        let revision = change::text(&wanted, "resourceVersion").to_owned();
         let old = object.clone();
+        tree::set(&mut object, &["metadata", "resourceVersion"], revision);
         irori_rules::write_scale(row, &mut object, &wanted);
         managed::take_scale_entries(row, &mut object, &mut wanted);
         let target = Target { row, stored_row: row, entry: &entry, part: Part::Sub("scale"), dry_run: options.dry_run };
         match change::replace(server, call, &target, old, object).await {
             Ok(Replaced::Written(object)) => return show(server, call, &read_scale(row, &object)?),
             Ok(Replaced::Same(_)) => return show(server, call, &shown),
-            Err(Lost::Race) if asked.is_none() || revision.is_empty() => {}
-            Err(Lost::Race) => return Err(Refusal::modified(read::about(row, &name))),
+            Err(Lost::Race) => {}
             Err(Lost::Refused(refusal)) => return Err(refusal),
         }
     }
@@ -88,7 +92,6 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
 }
 
 fn check(scale: &Value, name: &str) -> Answered<()> {
-    change::require_name(scale, name)?;
     let replicas = tree::int(scale, &["spec", "replicas"]).unwrap_or(0);
     if replicas >= 0 {
         return Ok(());

@@ -121,7 +121,11 @@ async fn wrong_options_and_bodies_of_an_apply_are_told() {
     );
     let long = "x".repeat(129);
     admin.post(&format!("{MAPS}?fieldManager={long}"), config_map("m")).await.refuses(422, "Invalid", "fieldManager: Too long");
-    admin.post(&format!("{MAPS}?fieldManager=a%07b"), config_map("m")).await.refuses(422, "Invalid", "printable characters");
+    admin.post(&format!("{MAPS}?fieldManager=a%07b"), config_map("m")).await.refuses(
+        422,
+        "Invalid",
+        "\"a\\ab\": invalid character U+0007 (at position 1)",
+    );
     let named = format!("{MAPS}/m?fieldManager=one");
     admin.raw("PATCH", &named, &APPLY, "a: [".to_owned()).await.refuses(400, "BadRequest", "error decoding YAML");
     apply(&admin, &named, &json!({"apiVersion": "v1", "kind": "Secret"})).await.refuses(400, "BadRequest", "invalid object type");

@@ -87,7 +87,7 @@ async fn patches_are_limited_and_checked() {
     }
     let rename = admin.merge(&format!("{MAPS}/x"), json!({"metadata": {"name": "y"}})).await;
     assert!(matches!(rename.code, 400 | 422));
-    admin.merge(&format!("{MAPS}/x"), json!({"data": {"a": {"b": 1}}})).await.refuses(400, "BadRequest", "");
+    admin.merge(&format!("{MAPS}/x"), json!({"data": {"a": {"b": 1}}})).await.refuses(422, "Invalid", "");
     assert_eq!(admin.get(&format!("{MAPS}/x")).await.expect(200)["data"]["a"], "1");
 }
 

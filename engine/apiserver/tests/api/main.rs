@@ -13,6 +13,8 @@ mod limits;
 mod listing;
 mod nodes;
 mod objects;
+mod patching;
 mod policies;
+mod preconditions;
 mod services;
 mod watching;
