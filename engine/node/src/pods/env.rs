@@ -38,7 +38,8 @@ pub fn field(pod: &Pod, path: &str) -> Option<String> {
         "metadata.uid" => meta.uid.clone(),
         "metadata.labels" => Some(lines(meta.labels.as_ref())),
         "metadata.annotations" => Some(lines(meta.annotations.as_ref())),
-        "spec.nodeName" => pod.spec.as_ref()?.node_name.clone(),
+        // Pods may still say the older name.
+        "spec.nodeName" | "spec.host" => pod.spec.as_ref()?.node_name.clone(),
         "spec.serviceAccountName" => pod.spec.as_ref()?.service_account_name.clone(),
         _ => None,
     }
