@@ -36,29 +36,32 @@ pub fn change(new: &Value, old: &Value, errors: &mut ErrorList) {
     if !same_places(new, old, &at, errors) {
         return;
     }
-    let resources = |of: &'_ Value| get(of, &["resources"]).cloned().unwrap_or(Value::Null);
     for (list, i, is, was) in pairs(new, old) {
         if list == "containers" || is_sidecar(was) {
-            removed(&resources(is), &resources(was), &at.child(list).index(i).child("resources"), errors);
+            removed(resources(is), resources(was), &at.child(list).index(i).child("resources"), errors);
         }
     }
-    let whole = |pod: &'_ Value| get(pod, &["spec", "resources"]).cloned().unwrap_or(Value::Null);
-    removed(&whole(new), &whole(old), &at.child("resources"), errors);
+    let whole = |pod| resources(get(pod, &["spec"]).unwrap_or(&Value::Null));
+    removed(whole(new), whole(old), &at.child("resources"), errors);
     for (list, _, is, was) in pairs(new, old) {
-        let why = match list {
-            "containers" => OTHERS,
-            _ if is_sidecar(was) => "only cpu and memory resources for sidecar containers are mutable",
-            _ if is == was => continue,
-            _ => "resources for non-sidecar init containers are immutable",
+        let same_but_amounts = same_without(is, was, &["resources"]) && same_others(resources(is), resources(was));
+        let (fine, why) = match list {
+            "containers" => (same_but_amounts, OTHERS),
+            _ if is_sidecar(was) => (same_but_amounts, "only cpu and memory resources for sidecar containers are mutable"),
+            _ => (is == was, "resources for non-sidecar init containers are immutable"),
         };
-        let only_cpu_and_memory = same_without(is, was, &["resources"]) && same_others(&resources(is), &resources(was));
-        if !only_cpu_and_memory || (list != "containers" && !is_sidecar(was)) {
+        if !fine {
             errors.forbidden(at.clone(), why);
         }
     }
-    if !same_others(&whole(new), &whole(old)) {
+    if !same_others(whole(new), whole(old)) {
         errors.forbidden(at, OTHERS);
     }
+}
+
+/// Of a container, or of the spec.
+fn resources(of: &Value) -> &Value {
+    get(of, &["resources"]).unwrap_or(&Value::Null)
 }
 
 /// Containers with their counterparts.
