@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::prepare::Part;
 
 mod access;
+mod address;
 mod batch;
 mod cel;
 mod check;
@@ -19,6 +20,7 @@ mod container;
 mod core_v1;
 mod definition;
 mod devices;
+mod endpoints;
 mod extension;
 mod flow;
 mod hooks;
@@ -50,7 +52,7 @@ pub fn validate_create(row: &Row, asked: &Row, object: &Value) -> ErrorList {
         return errors;
     }
     meta::object(asked, object, &mut errors);
-    content(row, asked, object, true, &mut errors);
+    content(row, asked, object, None, &mut errors);
     errors
 }
 
@@ -63,7 +65,7 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
-            content(row, asked, new, false, &mut errors);
+            content(row, asked, new, Some(old), &mut errors);
             immutable::change(asked, new, old, part, &mut errors);
         }
     }
@@ -81,20 +83,21 @@ pub fn validate_scale(scale: &Value) -> ErrorList {
     errors
 }
 
-/// The rules of a kind for everything but metadata. `fresh`: at creation.
-fn content(row: &Row, asked: &Row, object: &Value, fresh: bool, errors: &mut ErrorList) {
+/// The rules of a kind for everything but metadata. `old`: what it was, at an update.
+fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+    let fresh = old.is_none();
     let (group, kind) = (row.gvk.group.as_str(), row.gvk.kind.as_str());
     match (group, kind) {
         ("", "Pod") => pod::pod(object, fresh, errors),
         ("", "PodTemplate") => pod::template(object, &FieldPath::new("template"), errors),
-        ("", "Service") => service::service(object, errors),
-        ("", "Endpoints") => network::endpoints(object, errors),
+        ("", "Service") => service::service(object, old, errors),
+        ("", "Endpoints") => endpoints::endpoints(object, old, errors),
         ("", "PersistentVolume" | "PersistentVolumeClaim") | ("storage.k8s.io", _) => storage::content(kind, object, errors),
-        ("", _) => core_v1::content(&asked.gvk.group, kind, object, fresh, errors),
+        ("", _) => core_v1::content(&asked.gvk.group, kind, object, old, errors),
         ("apps", _) => workloads::content(kind, object, errors),
         ("batch", _) => batch::content(kind, object, errors),
         ("autoscaling" | "policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
-        ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, errors),
+        ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, old, errors),
         ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
         ("flowcontrol.apiserver.k8s.io", _) => flow::content(kind, object, errors),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {

@@ -60,6 +60,10 @@ fn parts(group: &str, kind: &str) -> &'static [&'static str] {
 }
 
 pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
+    match (group, kind) {
+        ("networking.k8s.io", "Ingress") => return super::network::ingress_status(new, old, errors),
+        _ => {}
+    }
     let at = FieldPath::new("status");
     let status = get(new, &["status"]).unwrap_or(&Value::Null);
     for field in counts(group, kind) {
