@@ -16,6 +16,7 @@ mod batch;
 mod cel;
 mod check;
 mod classes;
+mod condition;
 mod container;
 mod core_v1;
 mod definition;

@@ -24,7 +24,13 @@ pub fn content(kind: &str, object: &Value, old: Option<&Value>, errors: &mut Err
                 one_class(object, spec, errors);
             }
         }
-        "IngressClass" => ingress_class(spec, &at, errors),
+        "IngressClass" => {
+            let controller = |object| text(object, &["spec", "controller"]);
+            if old.is_some_and(|old| controller(old) != controller(object)) {
+                errors.invalid(at.child("controller"), controller(object), "field is immutable");
+            }
+            ingress_class(spec, &at, errors);
+        }
         "NetworkPolicy" => policy(spec, &old.map(networks).unwrap_or_default(), &at, errors),
         "EndpointSlice" => endpoints::slice(object, old, errors),
         "ServiceCIDR" => service_cidr(spec, old, &at.child("cidrs"), errors),

@@ -62,6 +62,9 @@ fn parts(group: &str, kind: &str) -> &'static [&'static str] {
 pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
     match (group, kind) {
         ("networking.k8s.io", "Ingress") => return super::network::ingress_status(new, old, errors),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => return super::condition::policy_status(new, errors),
+        ("apiregistration.k8s.io", "APIService") => return super::extension::status(new, errors),
+        ("storage.k8s.io", "VolumeAttachment") => return super::classes::attachment_status(new, errors),
         _ => {}
     }
     let at = FieldPath::new("status");
