@@ -15,6 +15,7 @@ mod address;
 mod batch;
 mod cel;
 mod check;
+mod claims;
 mod classes;
 mod condition;
 mod container;

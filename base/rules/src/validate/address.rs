@@ -130,6 +130,17 @@ pub fn canonical_cidr_fault(given: &str) -> Option<String> {
     (canonical != given).then(|| format!("must be in canonical form ({canonical:?})"))
 }
 
+/// What is wrong with an address that says its network (`10.9.8.7/24`), in the one canonical way.
+pub fn interface_fault(given: &str) -> Option<String> {
+    let Some(Network { ip, bits }) = Network::parse(given) else {
+        return Some("must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)".to_owned());
+    };
+    let plain = ip.to_canonical();
+    let bits = if plain.is_ipv4() && bits > 32 { bits - 96 } else { bits };
+    let canonical = format!("{plain}/{bits}");
+    (canonical != given).then(|| format!("must be in canonical form ({canonical:?})"))
+}
+
 /// Addresses that no endpoint may have, nor be reached at from outside.
 pub fn special(given: &str, at: &FieldPath, errors: &mut ErrorList) {
     let Some(ip) = parse(given) else {
@@ -194,6 +205,17 @@ mod tests {
             assert_eq!(cidr_fault(given), want, "{given}");
         }
         assert_eq!(canonical_cidr_fault("2001:DB8::/64").as_deref(), Some("must be in canonical form (\"2001:db8::/64\")"));
+    }
+
+    #[test]
+    fn an_address_of_an_interface_keeps_the_bits_of_its_host() {
+        assert_eq!(interface_fault("10.9.8.7/24"), None);
+        for (given, want) in
+            [("010.9.8.7/24", "10.9.8.7/24"), ("::ffff:10.9.8.7/120", "10.9.8.7/24"), ("2001:DB8::1/64", "2001:db8::1/64")]
+        {
+            assert_eq!(interface_fault(given), Some(format!("must be in canonical form ({want:?})")));
+        }
+        assert!(interface_fault("10.9.8.7").unwrap().starts_with("must be a valid address in CIDR form"));
     }
 
     #[test]

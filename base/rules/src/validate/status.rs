@@ -64,6 +64,7 @@ pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Er
         ("networking.k8s.io", "Ingress") => return super::network::ingress_status(new, old, errors),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => return super::condition::policy_status(new, errors),
         ("apiregistration.k8s.io", "APIService") => return super::extension::status(new, errors),
+        ("resource.k8s.io", "ResourceClaim") => return super::claims::status(new, old, errors),
         ("storage.k8s.io", "VolumeAttachment") => return super::classes::attachment_status(new, errors),
         _ => {}
     }
