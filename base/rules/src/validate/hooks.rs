@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::{cel, check, selector};
 use crate::tree::{get, int, items, text};
 
+mod url;
+
 /// Conditions of one webhook or policy.
 const CONDITIONS_MAX: usize = 64;
 /// Seconds that a webhook may take.
@@ -152,6 +154,9 @@ fn path_faults(path: &str) -> Vec<String> {
 /// `https://host[/path]`, nothing else.
 fn url(url: &str, at: &FieldPath, errors: &mut ErrorList) {
     const FORM: &str = "; desired format: https://host[/path]";
+    if let Some(why) = url::fault(url) {
+        return errors.required(at.clone(), &format!("url must be a valid URL: {why}{FORM}"));
+    }
     let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).unwrap_or(("", url));
     if scheme != "https" {
         errors.invalid(at.clone(), scheme, format!("'https' is the only allowed URL scheme{FORM}"));
@@ -295,6 +300,15 @@ mod tests {
         for (bad, count) in [("http://a.example", 1), ("https://u@a.example", 1), ("https://a.example?q=1#f", 2), ("abc", 2)] {
             assert_eq!(url(bad).len(), count, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_told_once() {
+        let why = "parse \"http://h:x\": invalid port \":x\" after host; desired format: https://host[/path]";
+        assert_eq!(
+            told(|at, errors| self::url("http://h:x", at, errors)),
+            [format!("x: Required value: url must be a valid URL: {why}")]
+        );
     }
 
     #[test]

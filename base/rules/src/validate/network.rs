@@ -327,10 +327,13 @@ fn policy_peer(peer: &Value, kept: &Kept<'_>, at: &FieldPath, errors: &mut Error
         }
         return;
     };
+    ip_block(block, kept, &at.child("ipBlock"), errors);
     if pods.is_some() || namespaces.is_some() {
         errors.forbidden(at.clone(), "may not specify both ipBlock and another peer");
     }
-    let at = at.child("ipBlock");
+}
+
+fn ip_block(block: &Value, kept: &Kept<'_>, at: &FieldPath, errors: &mut ErrorList) {
     let cidr = text(block, &["cidr"]);
     if cidr.is_empty() {
         errors.required(at.child("cidr"), "");
