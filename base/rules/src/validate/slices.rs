@@ -3,6 +3,8 @@
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/ (resource.k8s.io/v1): limits stand in the fields' descriptions.
 use std::cmp::Ordering;
 
+use hashbrown::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -315,7 +317,8 @@ pub fn binding(device: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     unique(good.iter().copied(), &at.child("bindingConditions"), errors);
     unique(bad.iter().copied(), &at.child("bindingFailureConditions"), errors);
-    for (i, name) in bad.iter().enumerate().filter(|(_, name)| good.contains(name)) {
+    let known: HashSet<&str> = good.iter().copied().collect();
+    for (i, name) in bad.iter().enumerate().filter(|(_, name)| known.contains(*name)) {
         let at = at.child("bindingFailureConditions").index(i);
         errors.invalid(at, *name, "bindingFailureConditions must not overlap with bindingConditions");
     }
