@@ -276,6 +276,8 @@ fn written_as_null(owner: &str, short: &str) -> &'static [&'static str] {
         "VolumeError" => &["time"],
         "TokenRequestSpec" => &["boundObjectRef"],
         "CSINodeDriver" => &["topologyKeys"],
+        "HTTPIngressPath" => &["pathType"],
+        "MutatingWebhook" | "ValidatingWebhook" => &["sideEffects"],
         "EndpointSlice" => &["endpoints"],
         "Role" | "ClusterRole" => &["rules"],
         "DeviceClaim" => &["requests"],

@@ -11,11 +11,14 @@ use serde_json::Value;
 use crate::{prepare::Part, template_path};
 
 mod access;
+mod address;
 mod batch;
 mod cel;
 mod check;
+mod claims;
 mod classes;
 mod compute;
+mod condition;
 mod container;
 mod context;
 mod core_v1;
@@ -23,6 +26,7 @@ mod definition;
 mod devices;
 mod disk;
 mod dns;
+mod endpoints;
 mod env;
 mod ephemeral;
 mod extension;
@@ -63,7 +67,7 @@ pub fn validate_create(row: &Row, asked: &Row, object: &Value) -> ErrorList {
         return errors;
     }
     meta::object(asked, object, &mut errors);
-    content(row, asked, object, true, &mut errors);
+    content(row, asked, object, None, &mut errors);
     pod_annotations::cost(row, object, None, &mut errors);
     errors
 }
@@ -79,7 +83,7 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ if is_pod(row) => pod_change::change(row, new, old, part, &mut errors),
         _ => {
-            let rules = |object: &Value, errors: &mut ErrorList| content(row, asked, object, false, errors);
+            let rules = |object: &Value, errors: &mut ErrorList| content(row, asked, object, Some(old), errors);
             if keeps_old(row) {
                 kept(new, old, rules, &mut errors);
             } else {
@@ -124,20 +128,21 @@ pub fn validate_scale(scale: &Value) -> ErrorList {
     errors
 }
 
-/// The rules of a kind for everything but metadata. `fresh`: at creation.
-fn content(row: &Row, asked: &Row, object: &Value, fresh: bool, errors: &mut ErrorList) {
+/// The rules of a kind for everything but metadata. `old`: what it was, at an update.
+fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+    let fresh = old.is_none();
     let (group, kind) = (row.gvk.group.as_str(), row.gvk.kind.as_str());
     match (group, kind) {
         ("", "Pod") => pod::pod(object, fresh, errors),
         ("", "PodTemplate") => pod::template(object, &FieldPath::new("template"), errors),
-        ("", "Service") => service::service(object, errors),
-        ("", "Endpoints") => network::endpoints(object, errors),
+        ("", "Service") => service::service(object, old, errors),
+        ("", "Endpoints") => endpoints::endpoints(object, old, errors),
         ("", "PersistentVolume" | "PersistentVolumeClaim") | ("storage.k8s.io", _) => storage::content(kind, object, errors),
-        ("", _) => core_v1::content(&asked.gvk.group, kind, object, fresh, errors),
+        ("", _) => core_v1::content(&asked.gvk.group, kind, object, old, errors),
         ("apps", _) => workloads::content(kind, object, errors),
         ("batch", _) => batch::content(kind, object, errors),
         ("autoscaling" | "policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
-        ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, errors),
+        ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, old, errors),
         ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
         ("flowcontrol.apiserver.k8s.io", _) => flow::content(kind, object, errors),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {

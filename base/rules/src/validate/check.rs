@@ -2,7 +2,7 @@
 use irori_api::field::{ErrorList, FieldError, FieldPath, Wrong};
 use serde_json::Value;
 
-use super::definition::shown;
+use super::{address, definition::shown};
 use crate::tree::{get, int, text};
 
 /// A struct as a stock server shows it in its messages: the name there, the name here, and what stands for a field that is not given.
@@ -111,26 +111,23 @@ pub fn port(errors: &mut ErrorList, value: Option<&Value>, at: &FieldPath) {
     }
 }
 
-/// An address of either family.
+/// An address of either family, of a pod: one of IPv4 written as one of IPv6 passes. Others are held to [`address::ip`].
 pub fn ip(errors: &mut ErrorList, given: &str, at: FieldPath) {
-    if given.parse::<std::net::IpAddr>().is_err() {
-        errors.invalid(at, given, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+    if let (Some(why), Err(_)) = (address::ip_fault(given), given.parse::<std::net::IpAddr>()) {
+        errors.invalid(at, given, why);
     }
 }
 
-/// A network with its prefix length.
-pub fn cidr(errors: &mut ErrorList, given: &str, at: FieldPath) {
-    if parse_cidr(given).is_none() {
-        errors.invalid(at, given, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+/// A domain and a path (`acme.io/foo`), told by its parts; a text that is not empty.
+pub fn domain_path(errors: &mut ErrorList, given: &str, at: &FieldPath) {
+    let Some((domain, path)) = given.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty()) else {
+        errors.invalid(at.clone(), given, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+        return;
+    };
+    errors.invalid_each(at, domain, irori_api::names::dns_subdomain(domain));
+    if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
+        errors.invalid(at.clone(), path, "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')");
     }
-}
-
-/// The address and prefix length of a network.
-pub fn parse_cidr(given: &str) -> Option<(std::net::IpAddr, u8)> {
-    let (address, bits) = given.split_once('/')?;
-    let address: std::net::IpAddr = address.parse().ok()?;
-    let bits: u8 = bits.parse().ok().filter(|_| !bits.starts_with('+'))?;
-    (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, bits))
 }
 
 /// `5` or `30%`, not negative.

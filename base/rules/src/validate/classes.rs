@@ -17,6 +17,10 @@ const PARAMETERS_MAX: usize = 512;
 const PARAMETER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of what a driver calls a node.
 const NODE_ID_MAX: usize = 192;
+/// Bytes of what a driver says of an attached volume.
+const ATTACHED_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of the message of an error; what is told of a longer one is the limit above, as stock servers do.
+const ERROR_BYTES_MAX: usize = 1024;
 
 pub fn content(kind: &str, object: &Value, spec: &Value, errors: &mut ErrorList) {
     let (root, at) = (FieldPath::root(), FieldPath::new("spec"));
@@ -24,8 +28,16 @@ pub fn content(kind: &str, object: &Value, spec: &Value, errors: &mut ErrorList)
         "StorageClass" => {
             check::required_name(errors, object, &root, &["provisioner"], |p| names::qualified_name(&p.to_lowercase()));
             parameters(object, errors);
-            check::required_one_of(errors, object, &root, &["reclaimPolicy"], &["Delete", "Retain"]);
-            check::required_one_of(errors, object, &root, &["volumeBindingMode"], &["Immediate", "WaitForFirstConsumer"]);
+            // An empty text is a policy, as stock servers take it.
+            match get(object, &["reclaimPolicy"]).and_then(Value::as_str) {
+                None => errors.required(root.child("reclaimPolicy"), ""),
+                Some("") => {}
+                Some(_) => check::one_of(errors, object, &root, &["reclaimPolicy"], &["Delete", "Retain"]),
+            }
+            match get(object, &["volumeBindingMode"]) {
+                None => errors.required(root.child("volumeBindingMode"), ""),
+                Some(_) => check::one_of(errors, object, &root, &["volumeBindingMode"], &["Immediate", "WaitForFirstConsumer"]),
+            }
             topologies(items(object, &["allowedTopologies"]), &root.child("allowedTopologies"), errors);
         }
         "VolumeAttributesClass" => {
@@ -66,14 +78,14 @@ fn parameters(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-/// Terms of labels that nodes have. Their requirements are told below the list, not below its items, as stock servers do.
+/// Terms of labels that nodes have.
 fn topologies(terms: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     let mut seen = HashSet::new();
     for (i, term) in terms.iter().enumerate() {
         let requirements = items(term, &["matchLabelExpressions"]);
         let mut keys = HashSet::new();
         for (j, requirement) in requirements.iter().enumerate() {
-            let at = at.child("matchLabelExpressions").index(j);
+            let at = at.index(i).child("matchLabelExpressions").index(j);
             let values = items(requirement, &["values"]);
             if values.is_empty() {
                 errors.required(at.child("values"), "");
@@ -123,6 +135,24 @@ fn attachment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     errors.invalid_each(&at.child("nodeName"), node, names::dns_subdomain(node));
 }
 
+pub fn attachment_status(object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("status");
+    let status = get(object, &["status"]).unwrap_or(&Value::Null);
+    let said = map(status, &["attachmentMetadata"]).into_iter().flatten();
+    if said.map(|(key, value)| key.len() + value.as_str().unwrap_or("").len()).sum::<usize>() > ATTACHED_BYTES_MAX {
+        errors.too_long(at.child("attachmentMetadata"), ATTACHED_BYTES_MAX);
+    }
+    for field in ["attachError", "detachError"] {
+        let at = at.child(field);
+        if text(status, &[field, "message"]).len() > ERROR_BYTES_MAX {
+            errors.too_long(at.child("message"), ATTACHED_BYTES_MAX);
+        }
+        if let Some(code) = int(status, &[field, "errorCode"]).filter(|code| *code < 0) {
+            errors.invalid(at.child("errorCode"), code, "must be between 0 and 2147483647, inclusive");
+        }
+    }
+}
+
 fn csi_node(drivers: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     let mut seen = HashSet::new();
     for (i, one) in drivers.iter().enumerate() {
@@ -136,20 +166,19 @@ fn csi_node(drivers: &[Value], at: &FieldPath, errors: &mut ErrorList) {
             errors.invalid(at.child("nodeID"), id, format!("must be {NODE_ID_MAX} characters or less"));
         }
         check::not_negative(errors, one, &at, &["allocatable", "count"]);
-        let keys = items(one, &["topologyKeys"]);
-        let keys_at = at.child("topologyKeys");
-        let mut known = HashSet::new();
-        for key in keys.iter().filter_map(Value::as_str) {
-            if !known.insert(key) {
-                errors.duplicate(keys_at.clone(), key);
-            }
-            let wrong = names::qualified_name(key);
-            if !wrong.is_empty() && !errors.is_full() {
-                errors.invalid_each(&keys_at, Value::Array(keys.to_vec()), wrong);
-            }
-        }
         if !seen.insert(name) {
             errors.duplicate(at.child("name"), name);
+        }
+        // Keys are told at their driver.
+        let mut known = HashSet::new();
+        for key in items(one, &["topologyKeys"]).iter().filter_map(Value::as_str) {
+            if key.is_empty() {
+                errors.required(at.clone(), "");
+            }
+            if !known.insert(key) {
+                errors.duplicate(at.clone(), key);
+            }
+            errors.invalid_each(&at, key, names::qualified_name(key));
         }
     }
 }
@@ -176,7 +205,7 @@ fn csi_driver(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     for mode in items(spec, &["volumeLifecycleModes"]).iter().filter_map(Value::as_str) {
         if !matches!(mode, "Ephemeral" | "Persistent") {
-            errors.not_supported(at.child("volumeLifecycleModes"), mode, &["Ephemeral", "Persistent"]);
+            errors.not_supported(at.child("volumeLifecycleModes"), mode, &["Persistent", "Ephemeral"]);
         }
     }
     if let Some(seconds) = int(spec, &["nodeAllocatableUpdatePeriodSeconds"]).filter(|s| *s < 10) {
@@ -231,6 +260,54 @@ mod tests {
         assert_eq!(class(json!([term(json!(["a"])), term(json!(["b"]))])), 0);
         assert_eq!(class(json!([term(json!(["a", "b"])), term(json!(["b", "a"]))])), 1);
         assert_eq!(class(json!([{}])), 1);
+    }
+
+    #[test]
+    fn an_empty_policy_is_one_and_an_empty_mode_is_none() {
+        let class = |policy: Value, mode: Value| {
+            told("StorageClass", json!({"provisioner": "p.example", "reclaimPolicy": policy, "volumeBindingMode": mode}))
+        };
+        assert_eq!(class(json!(""), json!("Immediate")), [""; 0]);
+        assert_eq!(class(Value::Null, Value::Null).len(), 2);
+        assert_eq!(
+            class(json!("Delete"), json!("")),
+            ["volumeBindingMode: Unsupported value: \"\": supported values: \"Immediate\", \"WaitForFirstConsumer\""]
+        );
+    }
+
+    #[test]
+    fn keys_of_a_topology_are_told_where_they_stand() {
+        let mut errors = ErrorList::default();
+        let terms = json!([{"matchLabelExpressions": [{"key": "zone", "values": ["a"]}, {"key": "rack", "values": []}]}]);
+        topologies(terms.as_array().unwrap(), &FieldPath::new("t"), &mut errors);
+        assert_eq!(errors.to_string(), "t[0].matchLabelExpressions[1].values: Required value");
+        let node =
+            |keys: Value| told("CSINode", json!({"spec": {"drivers": [{"name": "d", "nodeID": "i", "topologyKeys": keys}]}}));
+        assert_eq!(node(json!(["a", "a"])), ["spec.drivers[0]: Duplicate value: \"a\""]);
+        assert!(node(json!(["b c"]))[0].starts_with("spec.drivers[0]: Invalid value: \"b c\": name part must consist"));
+        assert_eq!(node(json!([""]))[0], "spec.drivers[0]: Required value");
+    }
+
+    #[test]
+    fn what_is_said_of_an_attachment_is_short() {
+        let told = |status: Value| {
+            let mut errors = ErrorList::default();
+            attachment_status(&json!({ "status": status }), &mut errors);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told(json!({"attachError": {"message": "x".repeat(1024), "errorCode": 0}})), [""; 0]);
+        assert_eq!(
+            told(json!({
+                "attachmentMetadata": {"k": "x".repeat(ATTACHED_BYTES_MAX)},
+                "attachError": {"message": "x".repeat(1025)},
+                "detachError": {"errorCode": -1},
+            })),
+            [
+                "status.attachmentMetadata: Too long: may not be more than 262144 bytes",
+                "status.attachError.message: Too long: may not be more than 262144 bytes",
+                "status.detachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+            ]
+        );
     }
 
     #[test]

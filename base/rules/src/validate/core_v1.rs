@@ -8,7 +8,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, limits};
+use super::{address, check, limits};
 use crate::tree::{get, items, map, text};
 
 /// Bytes of all data of a ConfigMap or Secret.
@@ -18,13 +18,14 @@ const EVENT_WORD_MAX: usize = 128;
 /// Bytes of the message of an event.
 const EVENT_NOTE_MAX: usize = 1024;
 
-pub fn content(asked: &str, kind: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
+/// `old`: what it was, at an update.
+pub fn content(asked: &str, kind: &str, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     match kind {
         "ConfigMap" => config_map(object, errors),
         "Secret" => secret(object, errors),
-        "Node" => node(object, errors),
+        "Node" => node(object, old, errors),
         "Namespace" => {}
-        "Event" => event(asked, object, fresh, errors),
+        "Event" => event(asked, object, old.is_none(), errors),
         "LimitRange" => limits::limit_range(object, errors),
         "ResourceQuota" => limits::quota(object, errors),
         _ => {}
@@ -107,7 +108,7 @@ fn secret(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-fn node(object: &Value, errors: &mut ErrorList) {
+fn node(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let spec = FieldPath::new("spec");
     // Taints are told below metadata, as stock servers do.
     let at = FieldPath::new("metadata").child("taints");
@@ -137,9 +138,11 @@ fn node(object: &Value, errors: &mut ErrorList) {
             check::wrong_go(errors, at, Wrong::Duplicate, &check::go(taint, &fields), why);
         }
     }
-    let cidrs = items(object, &["spec", "podCIDRs"]);
+    let pod_cidrs = |node| items(node, &["spec", "podCIDRs"]);
+    let cidrs = pod_cidrs(object);
+    let kept = old.into_iter().flat_map(pod_cidrs).filter_map(Value::as_str).collect();
     for (i, cidr) in cidrs.iter().filter_map(Value::as_str).enumerate() {
-        check::cidr(errors, cidr, spec.child("podCIDRs").index(i));
+        address::cidr(errors, cidr, &spec.child("podCIDRs").index(i), &kept);
     }
     if cidrs.len() > 2 {
         errors.invalid(

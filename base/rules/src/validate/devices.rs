@@ -13,7 +13,7 @@ use super::{cel, check, meta, slices};
 use crate::tree::{get, int, items, text};
 
 /// Requests, constraints, configurations, selectors: each list on its own.
-const LIST_MAX: usize = 32;
+pub const LIST_MAX: usize = 32;
 /// Alternatives of one request.
 const ALTERNATIVES_MAX: usize = 8;
 /// Tolerations of one request.
@@ -203,32 +203,35 @@ fn toleration(toleration: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-/// The requests that a constraint or configuration is about: `name` or `name/alternative` of the same claim.
-fn named_requests(of: &Value, requests: &[Value], at: &FieldPath, errors: &mut ErrorList) {
-    const WHY: &str = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
+/// The requests that a constraint or configuration is about.
+pub fn named_requests(of: &Value, requests: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     let (list, at) = (items(of, &["requests"]), at.child("requests"));
     if !short(list, LIST_MAX, &at, errors) {
         return;
     }
     for (i, name) in list.iter().filter_map(Value::as_str).enumerate() {
-        let at = at.index(i);
-        let parts: Vec<&str> = name.split('/').collect();
-        if parts.len() > 2 {
-            errors.invalid(at, name, WHY);
-            continue;
-        }
-        for part in &parts {
-            errors.invalid_each(&at, *part, names::dns_label(part));
-        }
-        let found = requests.iter().any(|r| {
-            text(r, &["name"]) == parts[0]
-                && (parts.len() == 1 || items(r, &["firstAvailable"]).iter().any(|s| text(s, &["name"]) == parts[1]))
-        });
-        if !found {
-            errors.invalid(at, name, WHY);
-        }
+        named_request(name, requests, &at.index(i), errors);
     }
     unique(list.iter().filter_map(Value::as_str), &at, errors);
+}
+
+/// `name` or `name/alternative` of a request of the same claim.
+pub fn named_request(name: &str, requests: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    const WHY: &str = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
+    let parts: Vec<&str> = name.split('/').collect();
+    if parts.len() > 2 {
+        return errors.invalid(at.clone(), name, WHY);
+    }
+    for part in &parts {
+        errors.invalid_each(at, *part, names::dns_label(part));
+    }
+    let found = requests.iter().any(|r| {
+        text(r, &["name"]) == parts[0]
+            && (parts.len() == 1 || items(r, &["firstAvailable"]).iter().any(|s| text(s, &["name"]) == parts[1]))
+    });
+    if !found {
+        errors.invalid(at.clone(), name, WHY);
+    }
 }
 
 fn constraint(constraint: &Value, requests: &[Value], at: &FieldPath, errors: &mut ErrorList) {
@@ -247,19 +250,25 @@ fn constraint(constraint: &Value, requests: &[Value], at: &FieldPath, errors: &m
     }
 }
 
-fn configuration(config: &Value, at: &FieldPath, errors: &mut ErrorList) {
+pub fn configuration(config: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let at = at.child("opaque");
     let Some(opaque) = get(config, &["opaque"]) else {
         errors.required(at, "");
         return;
     };
     driver(errors, text(opaque, &["driver"]), &at.child("driver"));
-    let at = at.child("parameters");
     match get(opaque, &["parameters"]) {
-        None => errors.required(at, ""),
-        Some(given) if given.to_string().len() > PARAMETERS_MAX => errors.too_long(at, PARAMETERS_MAX),
-        Some(Value::Object(_)) => {}
-        Some(_) => errors.invalid(at, "<value omitted>", "must be a valid JSON object"),
+        None => errors.required(at.child("parameters"), ""),
+        Some(given) => raw(given, &at.child("parameters"), errors),
+    }
+}
+
+/// An object of a driver's own making.
+pub fn raw(given: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    match given {
+        given if given.to_string().len() > PARAMETERS_MAX => errors.too_long(at.clone(), PARAMETERS_MAX),
+        Value::Object(_) => {}
+        _ => errors.invalid(at.clone(), "<value omitted>", "must be a valid JSON object"),
     }
 }
 

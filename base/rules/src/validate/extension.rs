@@ -8,7 +8,7 @@ use irori_api::{
 use serde_json::Value;
 
 use super::{check, hooks};
-use crate::tree::{flag, get, int, text};
+use crate::tree::{flag, get, int, items, text};
 
 const GROUP_PRIORITY_MAX: i64 = 20_000;
 const VERSION_PRIORITY_MAX: i64 = 1_000;
@@ -64,6 +64,17 @@ pub fn content(object: &Value, errors: &mut ErrorList) {
     }
 }
 
+pub fn status(object: &Value, errors: &mut ErrorList) {
+    const KNOWN: &[&str] = &["True", "False", "Unknown"];
+    let list = FieldPath::new("status").child("conditions");
+    for (i, condition) in items(object, &["status", "conditions"]).iter().enumerate() {
+        let status = text(condition, &["status"]);
+        if !KNOWN.contains(&status) {
+            errors.not_supported(list.index(i).child("status"), status, KNOWN);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -75,6 +86,14 @@ mod tests {
         let object = json!({"spec": {"group": "metrics.example", "version": "v1"}});
         assert_eq!(name_faults(&object, "v1.metrics.example"), [""; 0]);
         assert_eq!(name_faults(&object, "x"), ["must be `spec.version+\".\"+spec.group`: \"v1.metrics.example\""]);
+    }
+
+    #[test]
+    fn a_condition_is_true_or_false_or_unknown() {
+        let mut errors = ErrorList::default();
+        status(&json!({"status": {"conditions": [{"status": "True"}, {"status": "X"}]}}), &mut errors);
+        let why = "status.conditions[1].status: Unsupported value: \"X\": supported values: \"True\", \"False\", \"Unknown\"";
+        assert_eq!(errors.to_string(), why);
     }
 
     #[test]

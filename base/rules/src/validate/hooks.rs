@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::{cel, check, selector};
 use crate::tree::{get, int, items, text};
 
+mod url;
+
 /// Conditions of one webhook or policy.
 const CONDITIONS_MAX: usize = 64;
 /// Seconds that a webhook may take.
@@ -47,9 +49,9 @@ fn webhook(kind: &str, hook: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     check::one_of(errors, hook, at, &["failurePolicy"], &["Fail", "Ignore"]);
     check::one_of(errors, hook, at, &["matchPolicy"], &["Equivalent", "Exact"]);
-    match text(hook, &["sideEffects"]) {
-        "" => errors.required(at.child("sideEffects"), "must specify one of None, NoneOnDryRun"),
-        _ => check::one_of(errors, hook, at, &["sideEffects"], &["None", "NoneOnDryRun"]),
+    match get(hook, &["sideEffects"]) {
+        None => errors.required(at.child("sideEffects"), "must specify one of None, NoneOnDryRun"),
+        Some(_) => check::one_of(errors, hook, at, &["sideEffects"], &["None", "NoneOnDryRun"]),
     }
     if let Some(n) = int(hook, &["timeoutSeconds"]).filter(|n| !(1..=TIMEOUT_MAX).contains(n)) {
         errors.invalid(at.child("timeoutSeconds"), n, format!("the timeout value must be between 1 and {TIMEOUT_MAX} seconds"));
@@ -70,7 +72,7 @@ fn full_name(name: &str, at: &FieldPath, errors: &mut ErrorList) {
         errors.required(at.clone(), "");
         return;
     }
-    let wrong = names::dns_subdomain(name.strip_suffix('.').unwrap_or(name));
+    let wrong = names::dns_subdomain(name);
     if !wrong.is_empty() {
         errors.invalid(at.clone(), name, wrong.join(","));
     } else if name.split('.').count() < 3 {
@@ -152,6 +154,9 @@ fn path_faults(path: &str) -> Vec<String> {
 /// `https://host[/path]`, nothing else.
 fn url(url: &str, at: &FieldPath, errors: &mut ErrorList) {
     const FORM: &str = "; desired format: https://host[/path]";
+    if let Some(why) = url::fault(url) {
+        return errors.required(at.clone(), &format!("url must be a valid URL: {why}{FORM}"));
+    }
     let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).unwrap_or(("", url));
     if scheme != "https" {
         errors.invalid(at.clone(), scheme, format!("'https' is the only allowed URL scheme{FORM}"));
@@ -295,6 +300,32 @@ mod tests {
         for (bad, count) in [("http://a.example", 1), ("https://u@a.example", 1), ("https://a.example?q=1#f", 2), ("abc", 2)] {
             assert_eq!(url(bad).len(), count, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_told_once() {
+        let why = "parse \"http://h:x\": invalid port \":x\" after host; desired format: https://host[/path]";
+        assert_eq!(
+            told(|at, errors| self::url("http://h:x", at, errors)),
+            [format!("x: Required value: url must be a valid URL: {why}")]
+        );
+    }
+
+    #[test]
+    fn a_webhook_says_what_it_does_besides() {
+        let hook = |effects: Value| {
+            let hook = json!({"name": "a.b.c", "sideEffects": effects, "clientConfig": {"url": "https://h"}});
+            told(|at, errors| webhook("ValidatingWebhookConfiguration", &hook, at, errors))
+        };
+        assert_eq!(hook(json!("None")), [""; 0]);
+        assert_eq!(hook(Value::Null), ["x.sideEffects: Required value: must specify one of None, NoneOnDryRun"]);
+        assert_eq!(hook(json!("")), ["x.sideEffects: Unsupported value: \"\": supported values: \"None\", \"NoneOnDryRun\""]);
+    }
+
+    #[test]
+    fn the_name_of_a_webhook_does_not_end_with_a_dot() {
+        let name = |given: &str| told(|at, errors| full_name(given, at, errors)).len();
+        assert_eq!((name("a.b.c"), name("a.b.c."), name("a.b")), (0, 1, 1));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 use hashbrown::HashMap;
 
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     row::Row,
 };
 use serde_json::Value;
 
-use super::check;
-use crate::tree::{flag, get, int, items, remove, same, set, text};
+use super::{check, definition::shown};
+use crate::tree::{flag, get, int, items, remove, same, same_without, set, text};
 
 pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = FieldPath::root();
@@ -88,9 +88,8 @@ pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
             }
         }
         ("node.k8s.io", "RuntimeClass") => fixed(errors, &[&["handler"]]),
-        ("networking.k8s.io", "IngressClass") => fixed(errors, &[&["spec", "controller"]]),
-        ("networking.k8s.io", "IPAddress") => fixed(errors, &[&["spec", "parentRef"]]),
-        ("storage.k8s.io", "VolumeAttachment") => fixed(errors, &[&["spec"]]),
+        ("networking.k8s.io", "IPAddress") => fixed_struct(new, old, &["spec", "parentRef"], parent, errors),
+        ("storage.k8s.io", "VolumeAttachment") => fixed_struct(new, old, &["spec"], attachment, errors),
         ("storage.k8s.io", "CSIDriver") => {
             // The first of these paths is spelled so by the API itself.
             for (field, told) in [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")] {
@@ -110,6 +109,30 @@ pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
     }
 }
 
+/// A struct that may not be changed, told in a stock server's own form of it.
+fn fixed_struct(new: &Value, old: &Value, path: &[&str], shown: fn(&Value) -> String, errors: &mut ErrorList) {
+    let is = get(new, path);
+    if !same(is, get(old, path)) {
+        let shown = is.map_or_else(|| "null".to_owned(), shown);
+        check::wrong_go(errors, check::below(&FieldPath::root(), path), Wrong::Invalid, &shown, "field is immutable");
+    }
+}
+
+fn parent(of: &Value) -> String {
+    let fields = [("Group", "group"), ("Resource", "resource"), ("Namespace", "namespace"), ("Name", "name")];
+    check::go(of, &fields.map(|(name, here)| (name, here, "\"\"")))
+}
+
+fn attachment(spec: &Value) -> String {
+    let source = get(spec, &["source"]).unwrap_or(&Value::Null);
+    let source = check::go(
+        source,
+        &[("PersistentVolumeName", "persistentVolumeName", "null"), ("InlineVolumeSpec", "inlineVolumeSpec", "null")],
+    );
+    let text = |field| shown::json(&Value::from(text(spec, &[field])));
+    format!("{{\"Attacher\":{},\"Source\":{source},\"NodeName\":{}}}", text("attacher"), text("nodeName"))
+}
+
 /// Of items of one name the first.
 pub fn first_by_name(items: &[Value]) -> HashMap<&str, &Value> {
     let mut first = HashMap::with_capacity(items.len());
@@ -124,13 +147,10 @@ fn csi_node(new: &Value, old: &Value, errors: &mut ErrorList) {
     let is = first_by_name(items(new, &["spec", "drivers"]));
     for was in items(old, &["spec", "drivers"]) {
         let kept = is.get(text(was, &["name"])).copied();
-        let bare = |driver: &Value| {
-            let mut driver = driver.clone();
-            remove(&mut driver, &["allocatable"]);
-            driver
-        };
-        if let Some(changed) = kept.filter(|driver| bare(driver) != bare(was)) {
-            errors.invalid(FieldPath::new("CSINode"), changed.clone(), "field is immutable");
+        if let Some(changed) = kept.filter(|driver| !same_without(driver, was, &["allocatable"])) {
+            let fields = [("Name", "name", "\"\""), ("NodeID", "nodeID", "\"\""), ("TopologyKeys", "topologyKeys", "null")];
+            let shown = format!("{{{},\"Allocatable\":null}}", check::go(changed, &fields).trim_matches(['{', '}']));
+            check::wrong_go(errors, FieldPath::new("spec").child("drivers"), Wrong::Invalid, &shown, "field is immutable");
         }
     }
 }

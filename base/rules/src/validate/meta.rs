@@ -8,7 +8,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::check;
+use super::{address, check};
 use crate::{
     managed,
     tree::{get, int, items, map, text},
@@ -46,11 +46,7 @@ fn name_rule(row: &Row) -> fn(&str) -> Vec<String> {
 }
 
 fn ip_name(name: &str) -> Vec<String> {
-    match name.parse::<std::net::IpAddr>() {
-        Ok(ip) if ip.to_string() == name => Vec::new(),
-        Ok(ip) => vec![format!("must be in canonical form (\"{ip}\")")],
-        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
-    }
+    address::canonical_ip_fault(name).into_iter().collect()
 }
 
 pub fn object(row: &Row, object: &Value, errors: &mut ErrorList) {

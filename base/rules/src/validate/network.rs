@@ -1,65 +1,122 @@
-//! Ingress, NetworkPolicy, EndpointSlice and their like.
-use hashbrown::HashSet;
-
+//! Ingress, NetworkPolicy and their like.
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
 };
 use serde_json::Value;
 
-use super::{check, selector};
+use super::{
+    address::{self, Kept, Network},
+    check,
+    definition::shown,
+    endpoints, selector,
+};
 use crate::tree::{get, int, items, map, text};
 
-pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
+/// `old`: what it was, at an update.
+pub fn content(kind: &str, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
     let spec = get(object, &["spec"]).unwrap_or(&Value::Null);
     match kind {
-        "Ingress" => ingress(spec, &at, errors),
-        "IngressClass" => ingress_class(spec, &at, errors),
-        "NetworkPolicy" => policy(spec, &at, errors),
-        "EndpointSlice" => slice(object, errors),
-        "ServiceCIDR" => {
-            let cidrs = items(spec, &["cidrs"]);
-            if cidrs.is_empty() {
-                errors.required(at.child("cidrs"), "at least one CIDR required");
-            }
-            for (i, cidr) in cidrs.iter().filter_map(Value::as_str).enumerate() {
-                check::cidr(errors, cidr, at.child("cidrs").index(i));
+        "Ingress" => {
+            ingress(spec, &at, errors);
+            if old.is_none() {
+                one_class(object, spec, errors);
             }
         }
-        "IPAddress" => match get(spec, &["parentRef"]) {
-            None => errors.required(at.child("parentRef"), ""),
-            Some(parent) => {
-                let at = at.child("parentRef");
-                check::name(errors, parent, &at, &["group"], names::dns_subdomain);
-                check::required_name(errors, parent, &at, &["resource"], names::path_segment);
-                check::required_name(errors, parent, &at, &["name"], names::path_segment);
-                check::name(errors, parent, &at, &["namespace"], names::path_segment);
+        "IngressClass" => {
+            let controller = |object| text(object, &["spec", "controller"]);
+            if old.is_some_and(|old| controller(old) != controller(object)) {
+                errors.invalid(at.child("controller"), controller(object), "field is immutable");
             }
-        },
+            ingress_class(spec, &at, errors);
+        }
+        "NetworkPolicy" => policy(spec, &old.map(networks).unwrap_or_default(), &at, errors),
+        "EndpointSlice" => endpoints::slice(object, old, errors),
+        "ServiceCIDR" => service_cidr(spec, old, &at.child("cidrs"), errors),
+        "IPAddress" if old.is_none() => parent(get(spec, &["parentRef"]), &at.child("parentRef"), errors),
         _ => {}
+    }
+}
+
+/// The ranges of Services: one of each family. A second may join the first; nothing else changes.
+fn service_cidr(spec: &Value, old: Option<&Value>, at: &FieldPath, errors: &mut ErrorList) {
+    const FIXED: &str = "field is immutable";
+    let is = items(spec, &["cidrs"]);
+    let Some(was) = old.map(|old| items(old, &["spec", "cidrs"])) else { return service_ranges(is, at, errors) };
+    let given = |i: usize| is.get(i).cloned().unwrap_or(Value::Null);
+    match (was, is.len()) {
+        (was, n) if n == was.len() => {
+            for (i, _) in was.iter().enumerate().filter(|(i, was)| is[*i] != **was) {
+                errors.invalid(at.index(i), given(i), FIXED);
+            }
+        }
+        ([first], 2) => {
+            if is[0] != *first {
+                errors.invalid(at.index(0), given(0), FIXED);
+            }
+            service_ranges(is, at, errors);
+        }
+        _ => errors.invalid(at.clone(), if is.is_empty() { Value::Null } else { Value::Array(is.to_vec()) }, FIXED),
+    }
+}
+
+fn service_ranges(cidrs: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    match cidrs {
+        [] => return errors.required(at.clone(), "at least one CIDR required"),
+        [_, _, _, ..] => {
+            let shown = format!("{{\"CIDRs\":{}}}", shown::json(&Value::Array(cidrs.to_vec())));
+            return check::wrong_go(errors, at.clone(), Wrong::Invalid, &shown, "may only hold up to 2 values");
+        }
+        _ => {}
+    }
+    for (i, cidr) in cidrs.iter().filter_map(Value::as_str).enumerate() {
+        if let Some(why) = address::canonical_cidr_fault(cidr) {
+            errors.invalid(at.index(i), cidr, why);
+        }
+    }
+    let family = |i: usize| Network::parse(cidrs.get(i)?.as_str()?).map(|network| network.ip.is_ipv4());
+    if family(0).is_some() && family(0) == family(1) {
+        let why = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        errors.invalid(at.clone(), Value::Array(cidrs.to_vec()), why);
+    }
+}
+
+/// What an address is for.
+fn parent(parent: Option<&Value>, at: &FieldPath, errors: &mut ErrorList) {
+    let Some(parent) = parent else { return errors.required(at.clone(), "") };
+    check::name(errors, parent, at, &["group"], names::dns_subdomain);
+    check::required_name(errors, parent, at, &["resource"], names::path_segment);
+    check::required_name(errors, parent, at, &["name"], names::path_segment);
+    check::name(errors, parent, at, &["namespace"], names::path_segment);
+}
+
+/// A new Ingress that names its class in both ways names the same.
+fn one_class(object: &Value, spec: &Value, errors: &mut ErrorList) {
+    const OLD_WAY: &str = "kubernetes.io/ingress.class";
+    let named = map(object, &["metadata", "annotations"]).and_then(|all| all.get(OLD_WAY)?.as_str());
+    if let (Some(named), Some(class)) = (named, get(spec, &["ingressClassName"]).and_then(Value::as_str))
+        && named != class
+    {
+        let at = FieldPath::new("annotations").child(OLD_WAY);
+        errors.invalid(at, named, "must match `ingressClassName` when both are specified");
     }
 }
 
 fn ingress(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let rules = items(spec, &["rules"]);
-    if rules.is_empty() && get(spec, &["defaultBackend"]).is_none() {
-        errors.invalid(at.clone(), Value::Array(Vec::new()), "either `defaultBackend` or `rules` must be specified");
+    let default = get(spec, &["defaultBackend"]);
+    if rules.is_empty() && default.is_none() {
+        errors.invalid(at.clone(), Value::Null, "either `defaultBackend` or `rules` must be specified");
     }
-    for (i, tls) in items(spec, &["tls"]).iter().enumerate() {
-        let at = at.child("tls").index(i);
-        for (j, host) in items(tls, &["hosts"]).iter().filter_map(Value::as_str).enumerate() {
-            host_name(host, &at.child("hosts").index(j), errors);
-        }
-        check::name(errors, tls, &at, &["secretName"], names::dns_subdomain);
+    if let Some(backend) = default {
+        ingress_backend(backend, &at.child("defaultBackend"), errors);
     }
     for (i, rule) in rules.iter().enumerate() {
         let at = at.child("rules").index(i);
         let host = text(rule, &["host"]);
         if !host.is_empty() {
-            if host.parse::<std::net::IpAddr>().is_ok() {
-                errors.invalid(at.child("host"), host, "must be a DNS name, not an IP address");
-            }
+            no_address(host, &at.child("host"), errors);
             host_name(host, &at.child("host"), errors);
         }
         let Some(http) = get(rule, &["http"]) else { continue };
@@ -72,10 +129,38 @@ fn ingress(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             ingress_path(path, &at.index(j), errors);
         }
     }
-    if let Some(backend) = get(spec, &["defaultBackend"]) {
-        ingress_backend(backend, &at.child("defaultBackend"), errors);
+    for (i, tls) in items(spec, &["tls"]).iter().enumerate() {
+        let at = at.child("tls").index(i);
+        for (j, host) in items(tls, &["hosts"]).iter().filter_map(Value::as_str).enumerate() {
+            host_name(host, &at.child("hosts").index(j), errors);
+        }
+        check::name(errors, tls, &at, &["secretName"], names::dns_subdomain);
     }
     check::name(errors, spec, at, &["ingressClassName"], names::dns_subdomain);
+}
+
+fn no_address(host: &str, at: &FieldPath, errors: &mut ErrorList) {
+    if address::parse(host).is_some() {
+        errors.invalid(at.clone(), host, "must be a DNS name, not an IP address");
+    }
+}
+
+/// Where an Ingress is reached, as its controller says.
+pub fn ingress_status(new: &Value, old: &Value, errors: &mut ErrorList) {
+    const POINTS: &[&str] = &["status", "loadBalancer", "ingress"];
+    let kept: Kept<'_> = items(old, POINTS).iter().map(|point| text(point, &["ip"])).collect();
+    let list = check::below(&FieldPath::root(), POINTS);
+    for (i, point) in items(new, POINTS).iter().enumerate() {
+        let at = list.index(i);
+        let (ip, host) = (text(point, &["ip"]), text(point, &["hostname"]));
+        if !ip.is_empty() {
+            address::ip(errors, ip, &at.child("ip"), &kept);
+        }
+        if !host.is_empty() {
+            errors.invalid_each(&at.child("hostname"), host, names::dns_subdomain(host));
+            no_address(host, &at.child("hostname"), errors);
+        }
+    }
 }
 
 fn host_name(host: &str, at: &FieldPath, errors: &mut ErrorList) {
@@ -85,7 +170,7 @@ fn host_name(host: &str, at: &FieldPath, errors: &mut ErrorList) {
 
 fn ingress_path(path: &Value, at: &FieldPath, errors: &mut ErrorList) {
     match get(path, &["pathType"]).and_then(Value::as_str) {
-        None => errors.required(at.child("pathType"), "pathType must be specified"),
+        None => return errors.required(at.child("pathType"), "pathType must be specified"),
         Some("Exact" | "Prefix") => {
             let given = text(path, &["path"]);
             let at = at.child("path");
@@ -118,8 +203,9 @@ fn ingress_backend(backend: &Value, at: &FieldPath, errors: &mut ErrorList) {
         (None, None) => errors.invalid(at.clone(), "", "resource or service backend is required"),
         (None, Some(resource)) => {
             let at = at.child("resource");
-            check::required(errors, resource, &at, &["kind"]);
-            check::required(errors, resource, &at, &["name"]);
+            check::name(errors, resource, &at, &["apiGroup"], names::dns_subdomain);
+            check::required_name(errors, resource, &at, &["kind"], names::path_segment);
+            check::required_name(errors, resource, &at, &["name"], names::path_segment);
         }
         (Some(service), None) => {
             let service_at = at.child("service");
@@ -143,9 +229,7 @@ fn ingress_class(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         if controller.len() > 250 {
             errors.too_long(at.child("controller"), 250);
         }
-        if !super::batch::domain_path(controller) {
-            errors.invalid(at.child("controller"), controller, "must be a domain-prefixed path (such as \"acme.io/foo\")");
-        }
+        check::domain_path(errors, controller, &at.child("controller"));
     }
     let Some(parameters) = get(spec, &["parameters"]) else { return };
     let at = at.child("parameters");
@@ -158,14 +242,25 @@ fn ingress_class(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         "Cluster" => {}
         "Namespace" => match namespace {
             None => errors.required(at.child("namespace"), "`parameters.scope` is set to 'Namespace'"),
-            Some("") => errors.required(at.child("namespace"), "`parameters.scope` is set to 'Namespace'"),
             Some(namespace) => errors.invalid_each(&at.child("namespace"), namespace, names::dns_label(namespace)),
         },
         other => errors.not_supported(at.child("scope"), other, &["Cluster", "Namespace"]),
     }
 }
 
-fn policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+/// The networks that a policy names.
+fn networks(policy: &Value) -> Kept<'_> {
+    let mut all = Kept::new();
+    for (side, peers) in [("ingress", "from"), ("egress", "to")] {
+        for peer in items(policy, &["spec", side]).iter().flat_map(|rule| items(rule, &[peers])) {
+            all.insert(text(peer, &["ipBlock", "cidr"]));
+            all.extend(items(peer, &["ipBlock", "except"]).iter().filter_map(Value::as_str));
+        }
+    }
+    all
+}
+
+fn policy(spec: &Value, kept: &Kept<'_>, at: &FieldPath, errors: &mut ErrorList) {
     selector::label_selector(get(spec, &["podSelector"]), &at.child("podSelector"), errors);
     for (side, peers) in [("ingress", "from"), ("egress", "to")] {
         for (i, rule) in items(spec, &[side]).iter().enumerate() {
@@ -174,7 +269,7 @@ fn policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
                 policy_port(port, &at.child("ports").index(j), errors);
             }
             for (j, peer) in items(rule, &[peers]).iter().enumerate() {
-                policy_peer(peer, &at.child(peers).index(j), errors);
+                policy_peer(peer, kept, &at.child(peers).index(j), errors);
             }
         }
     }
@@ -184,7 +279,7 @@ fn policy(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     } else {
         for (i, kind) in types.iter().filter_map(Value::as_str).enumerate() {
             if !matches!(kind, "Ingress" | "Egress") {
-                errors.not_supported(at.child("policyTypes").index(i), kind, &["Egress", "Ingress"]);
+                errors.not_supported(at.child("policyTypes").index(i), kind, &["Ingress", "Egress"]);
             }
         }
     }
@@ -222,7 +317,7 @@ fn policy_port(port: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-fn policy_peer(peer: &Value, at: &FieldPath, errors: &mut ErrorList) {
+fn policy_peer(peer: &Value, kept: &Kept<'_>, at: &FieldPath, errors: &mut ErrorList) {
     let (pods, namespaces, block) = (get(peer, &["podSelector"]), get(peer, &["namespaceSelector"]), get(peer, &["ipBlock"]));
     selector::label_selector(pods, &at.child("podSelector"), errors);
     selector::label_selector(namespaces, &at.child("namespaceSelector"), errors);
@@ -232,151 +327,28 @@ fn policy_peer(peer: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
         return;
     };
+    ip_block(block, kept, &at.child("ipBlock"), errors);
     if pods.is_some() || namespaces.is_some() {
         errors.forbidden(at.clone(), "may not specify both ipBlock and another peer");
     }
-    let at = at.child("ipBlock");
+}
+
+fn ip_block(block: &Value, kept: &Kept<'_>, at: &FieldPath, errors: &mut ErrorList) {
     let cidr = text(block, &["cidr"]);
     if cidr.is_empty() {
         errors.required(at.child("cidr"), "");
         return;
     }
-    check::cidr(errors, cidr, at.child("cidr"));
-    let whole = check::parse_cidr(cidr);
+    address::cidr(errors, cidr, &at.child("cidr"), kept);
+    let Some(whole) = Network::parse(cidr) else { return };
     for (i, except) in items(block, &["except"]).iter().filter_map(Value::as_str).enumerate() {
         let at = at.child("except").index(i);
-        check::cidr(errors, except, at.clone());
-        if let (Some(whole), Some(part)) = (whole, check::parse_cidr(except))
-            && (!within(whole, part) || part.1 <= whole.1)
-        {
+        address::cidr(errors, except, &at, kept);
+        if Network::parse(except).is_some_and(|part| !whole.is_wider_than(part)) {
             errors.invalid(at, except, "must be a strict subset of `cidr`");
         }
     }
 }
 
-fn within(whole: (std::net::IpAddr, u8), part: (std::net::IpAddr, u8)) -> bool {
-    let bits = |ip: std::net::IpAddr| match ip {
-        std::net::IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
-        std::net::IpAddr::V6(ip) => u128::from(ip),
-    };
-    let mask = u128::MAX.checked_shl(128 - u32::from(whole.1)).unwrap_or(0);
-    whole.0.is_ipv4() == part.0.is_ipv4() && bits(whole.0) & mask == bits(part.0) & mask
-}
-
-fn slice(object: &Value, errors: &mut ErrorList) {
-    let root = FieldPath::root();
-    let kind = text(object, &["addressType"]);
-    check::required_one_of(errors, object, &root, &["addressType"], &["FQDN", "IPv4", "IPv6"]);
-    let endpoints = items(object, &["endpoints"]);
-    if endpoints.len() > 1000 {
-        errors.too_many(root.child("endpoints"), endpoints.len(), 1000);
-        return;
-    }
-    for (i, endpoint) in endpoints.iter().enumerate() {
-        let at = root.child("endpoints").index(i);
-        let addresses = items(endpoint, &["addresses"]);
-        if addresses.is_empty() {
-            errors.required(at.child("addresses"), "must contain at least 1 address");
-        } else if addresses.len() > 100 {
-            errors.too_many(at.child("addresses"), addresses.len(), 100);
-        }
-        for (j, address) in addresses.iter().filter_map(Value::as_str).enumerate() {
-            slice_address(kind, address, &at.child("addresses"), j, errors);
-        }
-        check::name(errors, endpoint, &at, &["nodeName"], names::dns_subdomain);
-        for (key, value) in map(endpoint, &["deprecatedTopology"]).into_iter().flatten() {
-            let at = at.child("deprecatedTopology");
-            errors.invalid_each(&at, key.as_str(), names::qualified_name(key));
-            let value = value.as_str().unwrap_or("");
-            errors.invalid_each(&at.key(key), value, names::label_value(value));
-        }
-        if let Some(host) = get(endpoint, &["hostname"]).and_then(Value::as_str) {
-            errors.invalid_each(&at.child("hostname"), host, names::dns_label(host));
-        }
-    }
-    let ports = items(object, &["ports"]);
-    let mut seen = HashSet::new();
-    for (i, port) in ports.iter().enumerate() {
-        let at = root.child("ports").index(i);
-        let name = text(port, &["name"]);
-        if !name.is_empty() {
-            errors.invalid_each(&at.child("name"), name, names::dns_label(name));
-        }
-        if !seen.insert(name) {
-            errors.duplicate(at.child("name"), name);
-        }
-        check::required_one_of(errors, port, &at, &["protocol"], &["SCTP", "TCP", "UDP"]);
-        check::name(errors, port, &at, &["appProtocol"], names::qualified_name);
-    }
-}
-
-fn slice_address(kind: &str, address: &str, list: &FieldPath, i: usize, errors: &mut ErrorList) {
-    let at = &list.index(i);
-    let parsed = address.parse::<std::net::IpAddr>();
-    match (kind, &parsed) {
-        ("FQDN", _) => errors.invalid_each(at, address, names::dns_subdomain(address)),
-        ("IPv4", Ok(std::net::IpAddr::V4(_))) | ("IPv6", Ok(std::net::IpAddr::V6(_))) => special(address, at, errors),
-        ("IPv4", Ok(_)) => errors.invalid(list.clone(), address, "must be an IPv4 address"),
-        ("IPv6", Ok(_)) => errors.invalid(list.clone(), address, "must be an IPv6 address"),
-        ("IPv4" | "IPv6", Err(_)) => check::ip(errors, address, at.clone()),
-        _ => {}
-    }
-}
-
-/// Addresses that no endpoint may have.
-fn special(address: &str, at: &FieldPath, errors: &mut ErrorList) {
-    let Ok(ip) = address.parse::<std::net::IpAddr>() else { return };
-    let link_local = match ip {
-        std::net::IpAddr::V4(ip) => ip.is_link_local(),
-        std::net::IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    if ip.is_unspecified() {
-        errors.invalid(at.clone(), address, format!("may not be unspecified ({address})"));
-    } else if ip.is_loopback() {
-        errors.invalid(at.clone(), address, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
-    } else if link_local {
-        errors.invalid(at.clone(), address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-    } else if ip.is_multicast() {
-        errors.invalid(at.clone(), address, "may not be in the multicast range (224.0.0.0/4, ff00::/8)");
-    }
-}
-
-pub fn endpoints(object: &Value, errors: &mut ErrorList) {
-    for (i, subset) in items(object, &["subsets"]).iter().enumerate() {
-        let at = FieldPath::new("subsets").index(i);
-        let (ready, unready) = (items(subset, &["addresses"]), items(subset, &["notReadyAddresses"]));
-        if ready.is_empty() && unready.is_empty() {
-            errors.required(at.clone(), "must specify `addresses` or `notReadyAddresses`");
-        }
-        for (field, list) in [("addresses", ready), ("notReadyAddresses", unready)] {
-            for (j, address) in list.iter().enumerate() {
-                let at = at.child(field).index(j);
-                let ip = text(address, &["ip"]);
-                if ip.parse::<std::net::IpAddr>().is_err() {
-                    check::ip(errors, ip, at.child("ip"));
-                    errors.invalid(at.child("ip"), ip, "must be a valid IP address");
-                } else {
-                    special(ip, &at.child("ip"), errors);
-                }
-                check::name(errors, address, &at, &["hostname"], names::dns_label);
-                if let Some(node) = get(address, &["nodeName"]).and_then(Value::as_str) {
-                    errors.invalid_each(&at.child("nodeName"), node, names::dns_subdomain(node));
-                }
-            }
-        }
-        let ports = items(subset, &["ports"]);
-        for (j, port) in ports.iter().enumerate() {
-            let at = at.child("ports").index(j);
-            let name = text(port, &["name"]);
-            if name.is_empty() && ports.len() > 1 {
-                errors.required(at.child("name"), "");
-            } else if !name.is_empty() {
-                errors.invalid_each(&at.child("name"), name, names::dns_label(name));
-            }
-            let number = int(port, &["port"]).unwrap_or(0);
-            errors.invalid_each(&at.child("port"), number, names::port_number(number));
-            check::required_one_of(errors, port, &at, &["protocol"], &["SCTP", "TCP", "UDP"]);
-            check::name(errors, port, &at, &["appProtocol"], names::qualified_name);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -31,14 +31,48 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
             binding(spec, &at, errors);
             actions(items(spec, &["validationActions"]), &at.child("validationActions"), errors);
         }
-        "MutatingAdmissionPolicyBinding" => binding(spec, &at, errors),
+        "MutatingAdmissionPolicyBinding" => {
+            binding(spec, &at, errors);
+            changing(get(spec, &["matchResources"]), &at.child("matchResources"), errors);
+        }
         _ => {}
     }
 }
 
-/// What the expressions of a policy may name.
+/// What a patch is made of, in the expressions that make one.
+const PATCH: &[&str] = &["Object", "JSONPatch", "jsonpatch"];
+
+/// Words that name no variable.
+const RESERVED: &[&str] = &[
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// What the expressions of a policy may name: its variables where it has any.
 fn variables(spec: &Value) -> Vec<&str> {
-    let mut known = [REQUEST, &["namespaceObject", "variables"]].concat();
+    let mut known = [REQUEST, &["namespaceObject"]].concat();
+    if !items(spec, &["variables"]).is_empty() {
+        known.push("variables");
+    }
     if get(spec, &["paramKind"]).is_some() {
         known.push("params");
     }
@@ -74,26 +108,44 @@ fn validating(name: &str, spec: &Value, at: &FieldPath, errors: &mut ErrorList) 
 
 fn mutating(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     common(spec, at, errors);
-    let known = variables(spec);
+    changing(get(spec, &["matchConstraints"]), &at.child("matchConstraints"), errors);
+    let known = [variables(spec).as_slice(), &["variables"], PATCH].concat();
     let (mutations, list) = (items(spec, &["mutations"]), at.child("mutations"));
     if mutations.is_empty() {
         errors.required(list.clone(), "mutations must contain at least one item");
     }
     for (i, one) in mutations.iter().enumerate() {
         let at = list.index(i);
-        check::required_one_of(errors, one, &at, &["patchType"], &["ApplyConfiguration", "JSONPatch"]);
-        for (kind, field) in [("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")] {
-            match (get(one, &[field]), text(one, &["patchType"]) == kind) {
-                (None, true) => errors.required(at.child(field), &format!("must be specified when patchType is {kind}")),
-                (Some(given), true) => {
-                    hooks::expression(given, "expression", &known, "expression is not specified", &at.child(field), errors);
-                }
-                (Some(_), false) => errors.forbidden(at.child(field), format!("must be unset unless patchType is {kind}")),
-                (None, false) => {}
+        let (field, other) = match text(one, &["patchType"]) {
+            "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+            "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+            _ => {
+                check::required_one_of(errors, one, &at, &["patchType"], &["ApplyConfiguration", "JSONPatch"]);
+                continue;
             }
+        };
+        let kind = text(one, &["patchType"]);
+        match get(one, &[field]) {
+            None => errors.required(at.child(field), &format!("must be specified when patchType is {kind}")),
+            Some(given) => hooks::expression(given, "expression", &known, "", &at.child(field), errors),
+        }
+        if get(one, &[other]).is_some() {
+            errors.invalid(at.child(other), format!("{{{other}}}"), format!("must not be specified when patchType is {kind}"));
         }
     }
     check::required_one_of(errors, spec, at, &["reinvocationPolicy"], &["IfNeeded", "Never"]);
+}
+
+/// A policy that changes objects has nothing to do where one goes.
+fn changing(resources: Option<&Value>, at: &FieldPath, errors: &mut ErrorList) {
+    const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "UPDATE"];
+    let at = at.child("resourceRules").child("operations");
+    let rules = resources.map_or(&[][..], |resources| items(resources, &["resourceRules"]));
+    for operation in rules.iter().flat_map(|rule| items(rule, &["operations"])).filter_map(Value::as_str) {
+        if !OPERATIONS.contains(&operation) {
+            errors.not_supported(at.clone(), operation, OPERATIONS);
+        }
+    }
 }
 
 /// What both kinds of policies have.
@@ -114,13 +166,13 @@ fn common(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     let conditions: Vec<&str> = variables(spec).into_iter().filter(|v| *v != "variables").collect();
     hooks::conditions(items(spec, &["matchConditions"]), &conditions, &at.child("matchConditions"), errors);
-    let known = variables(spec);
+    let known = [variables(spec).as_slice(), &["variables"]].concat();
     for (i, variable) in items(spec, &["variables"]).iter().enumerate() {
         let at = at.child("variables").index(i);
         let name = text(variable, &["name"]);
-        if name.is_empty() {
+        if name.trim().is_empty() {
             errors.required(at.child("name"), "name is not specified");
-        } else if !names::c_identifier(name).is_empty() || matches!(name, "true" | "false" | "null" | "in") {
+        } else if !names::c_identifier(name).is_empty() || RESERVED.contains(&name) {
             errors.invalid(at.child("name"), name, "name is not a valid CEL identifier");
         }
         hooks::expression(variable, "expression", &known, "expression is not specified", &at, errors);
@@ -186,7 +238,7 @@ fn match_resources(of: &Value, at: &FieldPath, errors: &mut ErrorList) {
 fn validation(validation: &Value, known: &[&str], at: &FieldPath, errors: &mut ErrorList) {
     hooks::expression(validation, "expression", known, "expression is not specified", at, errors);
     let lines = |text: &str| text.trim().contains(['\n', '\r']);
-    let (message, rule) = (text(validation, &["message"]), text(validation, &["expression"]));
+    let message = text(validation, &["message"]);
     let by_expression = text(validation, &["messageExpression"]);
     if !by_expression.is_empty() && by_expression.trim().is_empty() {
         errors.invalid(at.child("messageExpression"), by_expression, "must be non-empty if specified");
@@ -201,9 +253,6 @@ fn validation(validation: &Value, known: &[&str], at: &FieldPath, errors: &mut E
             errors.invalid(at_message, message, "message must be non-empty if specified");
         }
         () if lines(message) => errors.invalid(at_message, message, "message must not contain line breaks"),
-        () if lines(rule) && message.is_empty() => {
-            errors.required(at_message, "message must be specified if expression contains line breaks");
-        }
         () => {}
     }
     check::one_of(errors, validation, at, &["reason"], &["Forbidden", "Invalid", "RequestEntityTooLarge"]);
@@ -211,14 +260,11 @@ fn validation(validation: &Value, known: &[&str], at: &FieldPath, errors: &mut E
 
 fn annotation(policy: &str, annotation: &Value, known: &[&str], at: &FieldPath, errors: &mut ErrorList) {
     let key = text(annotation, &["key"]);
-    if policy.is_empty() {
-        errors.invalid_each(&at.child("key"), key, names::qualified_name(key));
-    } else {
-        errors.invalid_each(&at.child("key"), key, names::qualified_name(&format!("{policy}/{key}")));
-    }
+    let whole = if policy.is_empty() { key.to_owned() } else { format!("{policy}/{key}") };
+    errors.invalid_each(&at.child("key"), whole.as_str(), names::qualified_name(&whole));
     let value = text(annotation, &["valueExpression"]);
     if value.trim().len() > ANNOTATION_BYTES_MAX {
-        errors.required(at.child("valueExpression"), "must not exceed 5kb in length");
+        errors.required(at.child("valueExpression"), &format!("must not exceed {ANNOTATION_BYTES_MAX} bytes in length"));
     } else {
         hooks::expression(annotation, "valueExpression", known, "valueExpression is not specified", at, errors);
     }
@@ -252,7 +298,7 @@ fn param_ref(reference: &Value, at: &FieldPath, errors: &mut ErrorList) {
     if name.is_empty() && chosen.is_none() {
         errors.required(at.clone(), "one of name or selector must be specified");
     }
-    check::required_one_of(errors, reference, at, &["parameterNotFoundAction"], &["Allow", "Deny"]);
+    check::required_one_of(errors, reference, at, &["parameterNotFoundAction"], &["Deny", "Allow"]);
 }
 
 fn actions(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
@@ -315,6 +361,88 @@ mod tests {
     }
 
     #[test]
+    fn variables_are_known_where_there_are_any() {
+        let told = policy(|p| p["variables"] = json!([]));
+        assert!(told[0].contains("undeclared reference to 'variables'"), "{told:?}");
+        for (name, why) in [(" ", "Required value: name is not specified"), ("namespace", "name is not a valid CEL identifier")] {
+            let told = policy(|p| p["variables"][0]["name"] = json!(name));
+            assert!(told.len() == 1 && told[0].ends_with(why), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn an_expression_may_have_lines_and_a_message_may_not() {
+        assert_eq!(policy(|p| p["validations"] = json!([{"expression": "object.a == 1 &&\n object.b == 2"}])), [""; 0]);
+        let told = policy(|p| p["validations"] = json!([{"expression": "true", "message": "a\nb"}]));
+        assert_eq!(told, ["spec.validations[0].message: Invalid value: \"a\\nb\": message must not contain line breaks"]);
+    }
+
+    fn mutation(operation: &str, mutation: Value) -> Vec<String> {
+        let rule = json!({"operations": [operation], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]});
+        let constraints = json!({"matchPolicy": "Exact", "resourceRules": [rule]});
+        told(
+            "MutatingAdmissionPolicy",
+            json!({"matchConstraints": constraints, "reinvocationPolicy": "Never", "mutations": [mutation]}),
+        )
+    }
+
+    #[test]
+    fn a_patch_is_made_of_types_of_its_own() {
+        let apply = |expression: &str| {
+            mutation("CREATE", json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}))
+        };
+        let json_patch =
+            |expression: &str| mutation("CREATE", json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}));
+        assert_eq!(apply("Object{spec: Object.spec{replicas: variables.n}}"), [""; 0]);
+        assert_eq!(
+            json_patch("[JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('a/b'), value: Object.spec{paused: true}}]"),
+            [""; 0]
+        );
+        assert_eq!(json_patch(" "), ["spec.mutations[0].jsonPatch.expression: Required value"]);
+        assert!(policy(|p| p["validations"] = json!([{"expression": "Object.spec == 1"}]))[0].contains("undeclared reference"));
+    }
+
+    #[test]
+    fn a_mutation_is_of_one_type() {
+        let expression = json!({"expression": "[]"});
+        let both = |kind: &str| {
+            mutation(
+                "CREATE",
+                json!({"patchType": kind, "jsonPatch": expression, "applyConfiguration": {"expression": "Object{}"}}),
+            )
+        };
+        let why = "must not be specified when patchType is";
+        assert_eq!(
+            both("JSONPatch"),
+            [format!("spec.mutations[0].applyConfiguration: Invalid value: \"{{applyConfiguration}}\": {why} JSONPatch")]
+        );
+        assert_eq!(
+            both("ApplyConfiguration"),
+            [format!("spec.mutations[0].jsonPatch: Invalid value: \"{{jsonPatch}}\": {why} ApplyConfiguration")]
+        );
+        assert_eq!(both("X").len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_changed_where_an_object_goes() {
+        let patch = json!({"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}});
+        let at = "resourceRules.operations: Unsupported value: \"DELETE\": supported values: \"*\", \"CONNECT\", \"CREATE\", \"UPDATE\"";
+        assert_eq!(mutation("DELETE", patch), [format!("spec.matchConstraints.{at}")]);
+        let rule = json!({"operations": ["DELETE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]});
+        let binding = json!({"policyName": "p", "matchResources": {"resourceRules": [rule]}});
+        assert_eq!(told("MutatingAdmissionPolicyBinding", binding), [format!("spec.matchResources.{at}")]);
+    }
+
+    #[test]
+    fn a_key_is_told_with_the_name_before_it() {
+        let told = policy(|p| p["auditAnnotations"] = json!([{"key": "a b", "valueExpression": "'v'"}]));
+        assert!(
+            told[0].starts_with("spec.auditAnnotations[0].key: Invalid value: \"p/a b\": name part must consist"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn a_policy_has_at_most_twenty_annotations() {
         let list = |n: usize| -> Value { (0..n).map(|i| json!({"key": format!("k{i}"), "valueExpression": "'v'"})).collect() };
         assert_eq!(policy(|p| p["auditAnnotations"] = list(20)), [""; 0]);
@@ -322,7 +450,7 @@ mod tests {
         let long = format!("'{}'", "x".repeat(ANNOTATION_BYTES_MAX));
         assert!(
             policy(|p| p["auditAnnotations"] = json!([{"key": "k", "valueExpression": long}]))[0]
-                .ends_with("must not exceed 5kb in length")
+                .ends_with("must not exceed 5120 bytes in length")
         );
     }
 

@@ -7,10 +7,17 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, definition::shown, meta};
+use super::{
+    address::{self, Kept},
+    check,
+    definition::shown,
+    meta,
+};
 use crate::tree::{get, int, items, text};
 
-pub fn service(object: &Value, errors: &mut ErrorList) {
+/// `old`: what it was, at an update.
+pub fn service(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+    let before = old.and_then(|old| get(old, &["spec"])).unwrap_or(&Value::Null);
     let at = FieldPath::new("spec");
     let spec = get(object, &["spec"]).unwrap_or(&Value::Null);
     let kind = text(spec, &["type"]);
@@ -23,10 +30,11 @@ pub fn service(object: &Value, errors: &mut ErrorList) {
     all_ports(spec, kind, &at, errors);
     meta::labels(get(spec, &["selector"]), &at.child("selector"), errors);
     affinity(spec, &at, errors);
-    addresses(spec, kind, &at, errors);
+    addresses(spec, before, kind, &at, errors);
+    let kept = texts(before, "externalIPs");
     for (i, ip) in items(spec, &["externalIPs"]).iter().filter_map(Value::as_str).enumerate() {
         let at = at.child("externalIPs").index(i);
-        check::ip(errors, ip, at.clone());
+        address::ip(errors, ip, &at, &kept);
         if ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
             errors.invalid(at, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
         } else if ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
@@ -34,8 +42,13 @@ pub fn service(object: &Value, errors: &mut ErrorList) {
         }
     }
     check::required_one_of(errors, spec, &at, &["type"], &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
-    balancer(spec, kind, &at, errors);
+    balancer(spec, before, kind, &at, errors);
     traffic(spec, kind, &at, errors);
+}
+
+/// The texts of a list.
+fn texts<'a>(spec: &'a Value, list: &str) -> Kept<'a> {
+    items(spec, &[list]).iter().filter_map(Value::as_str).collect()
 }
 
 fn of_type(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
@@ -136,7 +149,7 @@ fn affinity(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+fn addresses(spec: &Value, before: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     let families = items(spec, &["ipFamilies"]);
     let mut seen = HashSet::new();
     for (i, family) in families.iter().filter_map(Value::as_str).enumerate() {
@@ -165,6 +178,7 @@ fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     }
     let given: Vec<&str> =
         if all.is_empty() && !first.is_empty() { vec![first] } else { all.iter().filter_map(Value::as_str).collect() };
+    let kept = texts(before, "clusterIPs");
     for (i, ip) in given.iter().enumerate() {
         let at = at.child("clusterIPs").index(i);
         if *ip == "None" {
@@ -172,12 +186,12 @@ fn addresses(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
                 errors.invalid(at, *ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
             }
         } else if !ip.is_empty() {
-            check::ip(errors, ip, at);
+            address::ip(errors, ip, &at, &kept);
         }
     }
 }
 
-fn balancer(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+fn balancer(spec: &Value, before: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
     let balancer = kind == "LoadBalancer";
     let ranges = items(spec, &["loadBalancerSourceRanges"]);
@@ -186,8 +200,9 @@ fn balancer(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     if !ranges.is_empty() && !balancer {
         errors.forbidden(ranges_at.clone(), ONLY);
     }
+    let kept = texts(before, "loadBalancerSourceRanges").into_iter().map(str::trim).collect();
     for (i, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
-        check::cidr(errors, range.trim(), ranges_at.index(i));
+        address::cidr(errors, range.trim(), &ranges_at.index(i), &kept);
     }
     if get(spec, &["allocateLoadBalancerNodePorts"]).is_some() && !balancer {
         errors.forbidden(at.child("allocateLoadBalancerNodePorts"), ONLY);

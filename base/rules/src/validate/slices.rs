@@ -3,6 +3,8 @@
 //! Source: https://kubernetes.io/docs/reference/kubernetes-api/ (resource.k8s.io/v1): limits stand in the fields' descriptions.
 use std::cmp::Ordering;
 
+use hashbrown::HashSet;
+
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -67,24 +69,26 @@ pub fn slice(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 fn pool(pool: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    let name = text(pool, &["name"]);
-    let name_at = at.child("name");
-    if name.is_empty() {
-        errors.required(name_at, "");
-    } else {
-        if name.len() > names::DNS_SUBDOMAIN_BYTES_MAX {
-            errors.too_long(name_at.clone(), names::DNS_SUBDOMAIN_BYTES_MAX);
-        }
-        for part in name.split('/') {
-            errors.invalid_each(&name_at, part, names::dns_subdomain(part));
-        }
-    }
+    pool_name(errors, text(pool, &["name"]), &at.child("name"));
     let count = int(pool, &["resourceSliceCount"]).unwrap_or(0);
     if count <= 0 {
         errors.invalid(at.child("resourceSliceCount"), count, "must be greater than zero");
     }
     if let Some(n) = int(pool, &["generation"]).filter(|n| *n < 0) {
         errors.invalid(at.child("generation"), n, "must be greater than or equal to zero");
+    }
+}
+
+/// Subdomains with slashes between them.
+pub fn pool_name(errors: &mut ErrorList, name: &str, at: &FieldPath) {
+    if name.is_empty() {
+        return errors.required(at.clone(), "");
+    }
+    if name.len() > names::DNS_SUBDOMAIN_BYTES_MAX {
+        errors.too_long(at.clone(), names::DNS_SUBDOMAIN_BYTES_MAX);
+    }
+    for part in name.split('/') {
+        errors.invalid_each(at, part, names::dns_subdomain(part));
     }
 }
 
@@ -299,7 +303,7 @@ fn taint(taint: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 /// Conditions of binding: those to wait for, and those that say it failed. Both or none.
-fn binding(device: &Value, at: &FieldPath, errors: &mut ErrorList) {
+pub fn binding(device: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let list = |field: &str| -> Vec<&str> { items(device, &[field]).iter().filter_map(Value::as_str).collect() };
     let (good, bad) = (list("bindingConditions"), list("bindingFailureConditions"));
     for (field, names_of) in [("bindingConditions", &good), ("bindingFailureConditions", &bad)] {
@@ -313,7 +317,8 @@ fn binding(device: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
     unique(good.iter().copied(), &at.child("bindingConditions"), errors);
     unique(bad.iter().copied(), &at.child("bindingFailureConditions"), errors);
-    for (i, name) in bad.iter().enumerate().filter(|(_, name)| good.contains(name)) {
+    let known: HashSet<&str> = good.iter().copied().collect();
+    for (i, name) in bad.iter().enumerate().filter(|(_, name)| known.contains(*name)) {
         let at = at.child("bindingFailureConditions").index(i);
         errors.invalid(at, *name, "bindingFailureConditions must not overlap with bindingConditions");
     }

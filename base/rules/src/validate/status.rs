@@ -60,6 +60,14 @@ fn parts(group: &str, kind: &str) -> &'static [&'static str] {
 }
 
 pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
+    match (group, kind) {
+        ("networking.k8s.io", "Ingress") => return super::network::ingress_status(new, old, errors),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => return super::condition::policy_status(new, errors),
+        ("apiregistration.k8s.io", "APIService") => return super::extension::status(new, errors),
+        ("resource.k8s.io", "ResourceClaim") => return super::claims::status(new, old, errors),
+        ("storage.k8s.io", "VolumeAttachment") => return super::classes::attachment_status(new, errors),
+        _ => {}
+    }
     let at = FieldPath::new("status");
     let status = get(new, &["status"]).unwrap_or(&Value::Null);
     for field in counts(group, kind) {

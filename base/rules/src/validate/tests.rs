@@ -126,6 +126,64 @@ fn no_finalizer_joins_an_object_that_is_being_deleted() {
 }
 
 #[test]
+fn structs_that_may_not_change_are_told_as_they_are_built() {
+    let address = |name: &str| json!({"metadata": {"name": "10.0.0.1"}, "spec": {"parentRef": {"resource": "services", "namespace": "n", "name": name}}});
+    let why = "field is immutable";
+    assert_eq!(
+        changed(("networking.k8s.io", "ipaddresses"), address("s"), address("t")),
+        [format!(
+            "spec.parentRef: Invalid value: {{\"Group\":\"\",\"Resource\":\"services\",\"Namespace\":\"n\",\"Name\":\"t\"}}: {why}"
+        )]
+    );
+    let attachment = |driver: &str| json!({"metadata": {"name": "a"}, "spec": {"attacher": driver, "nodeName": "n", "source": {"persistentVolumeName": "p"}}});
+    let source = "{\"PersistentVolumeName\":\"p\",\"InlineVolumeSpec\":null}";
+    assert_eq!(
+        changed(("storage.k8s.io", "volumeattachments"), attachment("a"), attachment("b")),
+        [format!("spec: Invalid value: {{\"Attacher\":\"b\",\"Source\":{source},\"NodeName\":\"n\"}}: {why}")]
+    );
+    let node = |id: &str, count: i64| json!({"metadata": {"name": "n"}, "spec": {"drivers": [{"name": "d", "nodeID": id, "topologyKeys": ["a"], "allocatable": {"count": count}}]}});
+    let csi = ("storage.k8s.io", "csinodes");
+    assert_eq!(changed(csi, node("i", 1), node("i", 2)), [""; 0]);
+    assert_eq!(
+        changed(csi, node("i", 1), node("j", 1)),
+        [format!(
+            "spec.drivers: Invalid value: {{\"Name\":\"d\",\"NodeID\":\"j\",\"TopologyKeys\":[\"a\"],\"Allocatable\":null}}: {why}"
+        )]
+    );
+}
+
+#[test]
+fn a_class_keeps_its_controller() {
+    let class = |controller: &str| json!({"metadata": {"name": "c"}, "spec": {"controller": controller}});
+    assert_eq!(
+        changed(("networking.k8s.io", "ingressclasses"), class("a.example/b"), class("")),
+        ["spec.controller: Invalid value: \"\": field is immutable", "spec.controller: Required value"]
+    );
+}
+
+#[test]
+fn addresses_that_a_service_had_may_stay() {
+    let service = |ranges: Value, label: &str| {
+        json!({"metadata": {"name": "s", "namespace": "n", "labels": {"l": label}}, "spec": {
+            "type": "LoadBalancer", "clusterIP": "::ffff:1.2.3.4", "clusterIPs": ["::ffff:1.2.3.4"], "externalIPs": ["::ffff:1.2.3.5"],
+            "loadBalancerSourceRanges": ranges, "ports": [{"port": 80}]}})
+    };
+    let services = ("", "services");
+    let old = service(json!([" 10.0.0.1/8"]), "a");
+    assert_eq!(changed(services, old.clone(), service(json!(["10.0.0.1/8 "]), "b")), [""; 0]);
+    assert_eq!(
+        changed(services, old, service(json!(["10.0.0.2/8"]), "b")),
+        ["spec.LoadBalancerSourceRanges[0]: Invalid value: \"10.0.0.2/8\": must not have bits set beyond the prefix length"]
+    );
+    let node = |cidr: &str, label: &str| json!({"metadata": {"name": "n", "labels": {"l": label}}, "spec": {"podCIDRs": [cidr]}});
+    assert_eq!(changed(("", "nodes"), node("10.0.0.1/24", "a"), node("10.0.0.1/24", "b")), [""; 0]);
+    assert_eq!(
+        changed(("", "nodes"), node("10.0.0.1/24", "a"), node("10.0.0.2/24", "b")),
+        ["spec.podCIDRs[0]: Invalid value: \"10.0.0.2/24\": must not have bits set beyond the prefix length"]
+    );
+}
+
+#[test]
 fn a_scale_below_zero_is_refused() {
     let errors = validate_scale(&json!({"spec": {"replicas": -1}}));
     assert_eq!(errors.to_string(), "spec.replicas: Invalid value: -1: must be greater than or equal to 0");

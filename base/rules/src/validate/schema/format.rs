@@ -4,7 +4,7 @@
 //! ISBN and credit card numbers, and what a URI may hold, are not looked into.
 use irori_api::names;
 
-use crate::validate::check::parse_cidr;
+use crate::validate::address::Network;
 
 /// Formats of texts, without dashes.
 const TEXTS: &[&str] = &[
@@ -59,7 +59,7 @@ pub fn has(text: &str, format: &str) -> bool {
         "hostname" => is_host_name(text),
         "ipv4" => text.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<std::net::Ipv6Addr>().is_ok(),
-        "cidr" => parse_cidr(text).is_some(),
+        "cidr" => Network::parse(text).is_some(),
         "mac" => is_mac(text),
         "uuid" => uuid(text).is_some(),
         "uuid3" => uuid(text).is_some_and(|digits| digits[12] == b'3'),
