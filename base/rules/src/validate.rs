@@ -17,6 +17,7 @@ mod check;
 mod classes;
 mod container;
 mod core_v1;
+mod cron;
 mod definition;
 mod devices;
 mod extension;
@@ -50,7 +51,7 @@ pub fn validate_create(row: &Row, asked: &Row, object: &Value) -> ErrorList {
         return errors;
     }
     meta::object(asked, object, &mut errors);
-    content(row, asked, object, true, &mut errors);
+    content(row, asked, object, None, &mut errors);
     errors
 }
 
@@ -63,7 +64,7 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
-            content(row, asked, new, false, &mut errors);
+            content(row, asked, new, Some(old), &mut errors);
             immutable::change(asked, new, old, part, &mut errors);
         }
     }
@@ -81,8 +82,9 @@ pub fn validate_scale(scale: &Value) -> ErrorList {
     errors
 }
 
-/// The rules of a kind for everything but metadata. `fresh`: at creation.
-fn content(row: &Row, asked: &Row, object: &Value, fresh: bool, errors: &mut ErrorList) {
+/// The rules of a kind for everything but metadata. `old`: what it was, at an update.
+fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+    let fresh = old.is_none();
     let (group, kind) = (row.gvk.group.as_str(), row.gvk.kind.as_str());
     match (group, kind) {
         ("", "Pod") => pod::pod(object, fresh, errors),
@@ -91,8 +93,9 @@ fn content(row: &Row, asked: &Row, object: &Value, fresh: bool, errors: &mut Err
         ("", "Endpoints") => network::endpoints(object, errors),
         ("", "PersistentVolume" | "PersistentVolumeClaim") | ("storage.k8s.io", _) => storage::content(kind, object, errors),
         ("", _) => core_v1::content(&asked.gvk.group, kind, object, fresh, errors),
-        ("apps", _) => workloads::content(kind, object, errors),
-        ("batch", _) => batch::content(kind, object, errors),
+        ("apps", _) => workloads::content(kind, object, fresh, errors),
+        ("batch", "Job") => batch::job(object, old, errors),
+        ("batch", "CronJob") => cron::cron_job(object, old, errors),
         ("autoscaling" | "policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
         ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, errors),
         ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
@@ -107,6 +110,6 @@ fn content(row: &Row, asked: &Row, object: &Value, fresh: bool, errors: &mut Err
         _ => {}
     }
     if (group, kind) == ("", "ReplicationController") {
-        workloads::content(kind, object, errors);
+        workloads::content(kind, object, fresh, errors);
     }
 }

@@ -1,19 +1,45 @@
-use irori_api::row::Tables;
+use irori_api::row::{Row, Tables};
 use serde_json::{Value, json};
 
-use super::{validate_scale, validate_update};
-use crate::prepare::Part;
+use super::{validate_create, validate_scale, validate_update};
+use crate::prepare::{Birth, Part};
 
-fn changed(resource: (&str, &str), old: Value, new: Value) -> Vec<String> {
+fn row<'t>(tables: &'t Tables, (group, resource): (&str, &str)) -> &'t Row {
+    ["v1", "v2"].iter().find_map(|version| tables.resource(group, version, resource)).unwrap()
+}
+
+fn made(tables: &Tables, row: &Row, body: Value) -> Value {
+    let mut object = crate::decode(tables, row, body).unwrap().object;
+    crate::default_object(tables, row, &mut object);
+    object
+}
+
+/// What is told of a new object, which is named `x` if it has no name.
+pub(super) fn created(resource: (&str, &str), mut body: Value) -> Vec<String> {
     let tables = Tables::builtin();
-    let row = tables.resource(resource.0, "v1", resource.1).unwrap();
-    let mut made = [old, new].map(|body| {
-        let mut object = crate::decode(&tables, row, body).unwrap().object;
-        crate::default_object(&tables, row, &mut object);
-        object
-    });
-    let [old, new] = &mut made;
-    validate_update(row, row, new, old, Part::Main).iter().map(|e| e.to_string()).collect()
+    let row = row(&tables, resource);
+    crate::tree::set_if_absent(&mut body, &["metadata", "name"], "x");
+    let mut object = made(&tables, row, body);
+    let birth = Birth {
+        uid: "1".into(),
+        creation_timestamp: "2026-01-01T00:00:00Z".into(),
+        generated_name: String::new(),
+        namespace: if row.namespaced { "n".into() } else { String::new() },
+    };
+    crate::prepare_create(&tables, row, &mut object, &birth);
+    validate_create(row, row, &object).iter().map(ToString::to_string).collect()
+}
+
+/// What is told of a change of one part of an object.
+pub(super) fn changed_part(resource: (&str, &str), old: Value, new: Value, part: Part<'_>) -> Vec<String> {
+    let tables = Tables::builtin();
+    let row = row(&tables, resource);
+    let [old, new] = [old, new].map(|body| made(&tables, row, body));
+    validate_update(row, row, &new, &old, part).iter().map(ToString::to_string).collect()
+}
+
+pub(super) fn changed(resource: (&str, &str), old: Value, new: Value) -> Vec<String> {
+    changed_part(resource, old, new, Part::Main)
 }
 
 #[test]
