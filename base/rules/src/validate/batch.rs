@@ -8,6 +8,7 @@ use super::{check, pod, selector};
 use crate::tree::{flag, get, int, map, text};
 
 mod policies;
+pub mod status;
 #[cfg(test)]
 mod tests;
 

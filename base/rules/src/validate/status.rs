@@ -42,7 +42,6 @@ fn counts(group: &str, kind: &str) -> &'static [&'static str] {
             "numberUnavailable",
             "collisionCount",
         ],
-        ("batch", "Job") => &["active", "succeeded", "failed", "ready", "terminating"],
         ("policy", "PodDisruptionBudget") => &["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"],
         ("autoscaling", _) => &["currentReplicas", "desiredReplicas"],
         _ => &[],
@@ -60,6 +59,9 @@ fn parts(group: &str, kind: &str) -> &'static [&'static str] {
 }
 
 pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
+    if (group, kind) == ("batch", "Job") {
+        return super::batch::status::change(new, old, errors);
+    }
     let at = FieldPath::new("status");
     let status = get(new, &["status"]).unwrap_or(&Value::Null);
     for field in counts(group, kind) {
