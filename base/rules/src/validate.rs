@@ -11,8 +11,10 @@ use serde_json::Value;
 use crate::prepare::Part;
 
 mod access;
+mod autoscaler;
 mod batch;
 mod cel;
+mod certificates;
 mod check;
 mod classes;
 mod container;
@@ -61,6 +63,9 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     meta::change(row, new, old, &mut errors);
     match part {
         Part::Status if is_definition(row) => definition::status(new, &mut errors),
+        Part::Status | Part::Sub(_) if row.gvk.kind == "CertificateSigningRequest" => {
+            certificates::change(new, old, part, &mut errors);
+        }
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
@@ -96,9 +101,11 @@ fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: 
         ("apps", _) => workloads::content(kind, object, fresh, errors),
         ("batch", "Job") => batch::job(object, old, errors),
         ("batch", "CronJob") => cron::cron_job(object, old, errors),
-        ("autoscaling" | "policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
+        ("autoscaling", _) => autoscaler::autoscaler(object, old, errors),
+        ("policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
         ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, errors),
-        ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
+        ("certificates.k8s.io", _) if fresh => certificates::request(object, errors),
+        ("rbac.authorization.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
         ("flowcontrol.apiserver.k8s.io", _) => flow::content(kind, object, errors),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
             hooks::content(kind, object, errors);

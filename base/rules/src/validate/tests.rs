@@ -5,7 +5,7 @@ use super::{validate_create, validate_scale, validate_update};
 use crate::prepare::{Birth, Part};
 
 fn row<'t>(tables: &'t Tables, (group, resource): (&str, &str)) -> &'t Row {
-    ["v1", "v2"].iter().find_map(|version| tables.resource(group, version, resource)).unwrap()
+    ["v2", "v1"].iter().find_map(|version| tables.resource(group, version, resource)).unwrap()
 }
 
 fn made(tables: &Tables, row: &Row, body: Value) -> Value {
