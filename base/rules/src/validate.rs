@@ -32,6 +32,7 @@ mod network;
 mod pod;
 mod policies;
 mod resize;
+mod reviews;
 mod scaling;
 mod schema;
 mod selector;
@@ -78,6 +79,11 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
 
 fn is_definition(row: &Row) -> bool {
     (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+/// What is wrong with a review of access of a kind; empty if nothing.
+pub fn validate_access_review(row: &Row, review: &Value) -> ErrorList {
+    reviews::access(&row.gvk.kind, review)
 }
 
 /// What is wrong with a Scale; empty if nothing.
