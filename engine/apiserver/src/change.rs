@@ -129,14 +129,16 @@ pub async fn update(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part:
                 create_named(server, call, row, object, options.dry_run).await
             }
             None => return Err(Refusal::not_found(read::about(row, &name))),
-            Some(_) if revision.is_empty() && !strategy.unconditional_update && text(&object, "uid").is_empty() => {
-                let field = FieldPath::new("metadata").child("resourceVersion");
-                let error = FieldError::new(field, Wrong::Invalid, 0, "must be specified for an update");
-                // The stock text names the resource here, not the kind.
-                return Err(Refusal::invalid_field(read::about(row, &name), error));
-            }
             Some(entry) => {
                 let current = respond::tree(server, row, &entry)?;
+                // A uid that is another object's is a conflict, and that is told first.
+                let meant = [text(&current, "uid"), ""].contains(&text(&object, "uid"));
+                if revision.is_empty() && !strategy.unconditional_update && meant {
+                    let field = FieldPath::new("metadata").child("resourceVersion");
+                    let error = FieldError::new(field, Wrong::Invalid, 0, "must be specified for an update");
+                    // The stock text names the resource here, not the kind.
+                    return Err(Refusal::invalid_field(read::about(row, &name), error));
+                }
                 managed::track_update(&server.tables, row, &current, &mut object, &options.writer());
                 let target = Target { row, stored_row, entry: &entry, part, dry_run: options.dry_run };
                 let replaced = replace(server, call, &target, current, object).await;
