@@ -8,7 +8,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use crate::prepare::Part;
+use crate::{prepare::Part, tree};
 
 mod access;
 mod autoscaler;
@@ -64,17 +64,29 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     meta::change(row, new, old, &mut errors);
     match part {
         Part::Status if is_definition(row) => definition::status(new, &mut errors),
-        Part::Status | Part::Sub(_) if row.gvk.kind == "CertificateSigningRequest" => {
+        Part::Status | Part::Sub(_) if row.gvk.group == "certificates.k8s.io" => {
             certificates::change(new, old, part, &mut errors);
         }
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ => {
             content(row, asked, new, Some(old), &mut errors);
+            again(row, asked, new, old, &mut errors);
             immutable::change(asked, new, old, part, &mut errors);
         }
     }
     errors
+}
+
+/// For some kinds a stock server goes over the whole object, and then over its spec as a part of the change: it tells what is wrong there twice.
+fn again(row: &Row, asked: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("batch", "Job") => batch::spec_with_selector(tree::get(new, &["spec"]).unwrap_or(&Value::Null), errors),
+        ("apps", "ReplicaSet" | "DaemonSet") | ("", "ReplicationController") | ("rbac.authorization.k8s.io", _) => {
+            content(row, asked, new, Some(old), errors);
+        }
+        _ => {}
+    }
 }
 
 fn is_definition(row: &Row) -> bool {
@@ -110,7 +122,7 @@ fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: 
         ("autoscaling", _) => autoscaler::autoscaler(object, old, errors),
         ("policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
         ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, errors),
-        ("certificates.k8s.io", _) if fresh => certificates::request(object, errors),
+        ("certificates.k8s.io", "CertificateSigningRequest") if fresh => certificates::request(object, errors),
         ("rbac.authorization.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
         ("flowcontrol.apiserver.k8s.io", _) => flow::content(kind, object, errors),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {

@@ -78,3 +78,25 @@ fn a_scale_below_zero_is_refused() {
     assert_eq!(errors.to_string(), "spec.replicas: Invalid value: -1: must be greater than or equal to 0");
     assert!(validate_scale(&json!({"spec": {"replicas": 0}})).is_empty());
 }
+
+/// Kinds whose rules for an update look at the spec twice, and one whose rules do not.
+#[test]
+fn some_kinds_tell_the_faults_of_an_update_twice() {
+    let template = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let workload = |seconds: i64| {
+        json!({"metadata": {"name": "x", "namespace": "n"}, "spec": {
+            "minReadySeconds": seconds, "selector": {"matchLabels": {"app": "a"}}, "template": template}})
+    };
+    for (kind, times) in [("replicasets", 2), ("daemonsets", 2), ("statefulsets", 1)] {
+        let told = changed(("apps", kind), workload(0), workload(-1));
+        assert_eq!(told, vec!["spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0"; times], "{kind}");
+    }
+    let rbac = "rbac.authorization.k8s.io";
+    let role = |verbs: Value| json!({"metadata": {"name": "x", "namespace": "n"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]});
+    let told = changed((rbac, "roles"), role(json!(["get"])), role(json!([])));
+    assert_eq!(told, ["rules[0].verbs: Required value: verbs must contain at least one value"; 2]);
+    let binding = |kind: &str| json!({"metadata": {"name": "b", "namespace": "n"}, "roleRef": {"apiGroup": rbac, "kind": kind, "name": "r"}});
+    let told = changed((rbac, "rolebindings"), binding("Role"), binding("Other"));
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[2].ends_with("cannot change roleRef"), "{told:?}");
+}

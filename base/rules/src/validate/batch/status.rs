@@ -151,7 +151,7 @@ fn times(is: &Said<'_>, was: &Said<'_>, at: &FieldPath, errors: &mut ErrorList) 
     if let (Some(start), Some(end), true) = (start, end, started || ended)
         && end < start
     {
-        errors.invalid(at.child("completionTime"), end, "completionTime cannot be set before startTime");
+        errors.invalid(at.child("completionTime"), end, "must be equal to or after `startTime`");
     }
     if let (Some(end), true) = (end, ended && was.time("completionTime").is_some()) {
         errors.invalid(at.child("completionTime"), end, "completionTime cannot be mutated");
@@ -295,7 +295,7 @@ mod tests {
         let early = ended(&["SuccessCriteriaMet", "Complete"], Some("2025-01-01T00:00:00Z"));
         assert_eq!(
             told(json!({}), early.clone(), begun.clone()),
-            [format!("{at} \"2025-01-01T00:00:00Z\": completionTime cannot be set before startTime")]
+            [format!("{at} \"2025-01-01T00:00:00Z\": must be equal to or after `startTime`")]
         );
         assert_eq!(told(json!({}), early, good).len(), 2);
         assert_eq!(

@@ -194,7 +194,10 @@ fn a_job_of_an_older_server_may_be_changed() {
     let old = stored(json!({}), false);
     let mut new = old.clone();
     set(&mut new, &["spec", "backoffLimit"], 2);
-    assert_eq!(changed(JOBS, old, new), [""; 0]);
+    assert_eq!(changed(JOBS, old.clone(), new.clone()), [""; 0]);
+    // The rules of an update look at the spec twice.
+    set(&mut new, &["spec", "backoffLimit"], -1);
+    assert_eq!(changed(JOBS, old, new), ["spec.backoffLimit: Invalid value: -1: must be greater than or equal to 0"; 2]);
 }
 
 /// https://kubernetes.io/docs/concepts/workloads/controllers/job/#elastic-indexed-jobs
