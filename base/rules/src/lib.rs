@@ -43,5 +43,5 @@ pub use prepare::{Birth, Part, Strategy, bind_pod, drop_twin_owners, generated_n
 pub use print::{hide_internal, human_duration, prints_by_default, table_cells, table_columns};
 pub use scale::{read_scale, write_scale};
 pub use templates::template_path;
-pub use validate::{validate_create, validate_scale, validate_update};
+pub use validate::{validate_access_review, validate_create, validate_scale, validate_update};
 pub use warn::{early_warnings, status_warnings, warnings};

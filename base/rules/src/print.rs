@@ -2,7 +2,7 @@
 //!
 //! One function per kind gives the cells in the order of the row's columns; kinds without one show their name and when they
 //! were made. All columns are given, also those that `kubectl` only shows with `-o wide`: the column's priority says which.
-use irori_api::row::{Column, Row};
+use irori_api::row::{Column, Gvk, Row};
 use serde_json::Value;
 
 use crate::{
@@ -108,8 +108,14 @@ impl<'a> Shown<'a> {
 
 /// The cells of one object, in the order of the columns. `now_s`: seconds since 1970.
 pub fn table_cells(row: &Row, object: &Value, now_s: i64) -> Vec<Value> {
-    let shown = Shown { object, now_s };
     let (group, kind) = (row.gvk.group.as_str(), row.gvk.kind.as_str());
+    // The older autoscaler hides most of its metrics in annotations; a table shows them all.
+    let whole = (group == "autoscaling" && row.gvk.version == "v1").then(|| {
+        let mut old = object.clone();
+        crate::tree::set(&mut old, &["apiVersion"], row.gvk.api_version());
+        crate::convert(old, &Gvk::new(group, "v2", kind))
+    });
+    let shown = Shown { object: whole.as_ref().unwrap_or(object), now_s };
     if row.columns.iter().any(|c| c.json_path.is_some()) {
         return by_path(row, shown);
     }

@@ -8,12 +8,14 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use crate::{prepare::Part, template_path};
+use crate::{prepare::Part, template_path, tree};
 
 mod access;
 mod address;
+mod autoscaler;
 mod batch;
 mod cel;
+mod certificates;
 mod check;
 mod claims;
 mod classes;
@@ -22,6 +24,7 @@ mod condition;
 mod container;
 mod context;
 mod core_v1;
+mod cron;
 mod definition;
 mod devices;
 mod disk;
@@ -45,6 +48,7 @@ mod policies;
 mod probe;
 mod projected;
 mod resize;
+mod reviews;
 mod scaling;
 mod schema;
 mod selector;
@@ -79,11 +83,17 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
     match part {
         Part::Status if is_definition(row) => definition::status(new, &mut errors),
         Part::Status if is_pod(row) => pod_status::change(row, new, old, &mut errors),
+        Part::Status | Part::Sub(_) if row.gvk.group == "certificates.k8s.io" => {
+            certificates::change(new, old, part, &mut errors);
+        }
         Part::Status => status::change(&row.gvk.group, &row.gvk.kind, new, old, &mut errors),
         _ if is_definition(row) => definition::update(new, old, &mut errors),
         _ if is_pod(row) => pod_change::change(row, new, old, part, &mut errors),
         _ => {
-            let rules = |object: &Value, errors: &mut ErrorList| content(row, asked, object, Some(old), errors);
+            let rules = |object: &Value, errors: &mut ErrorList| {
+                content(row, asked, object, Some(old), errors);
+                again(row, asked, object, old, errors);
+            };
             if keeps_old(row) {
                 kept(new, old, rules, &mut errors);
             } else {
@@ -117,8 +127,24 @@ fn is_pod(row: &Row) -> bool {
     (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("", "Pod")
 }
 
+/// For some kinds a stock server goes over the whole object, and then over its spec as a part of the change: it tells what is wrong there twice.
+fn again(row: &Row, asked: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("batch", "Job") => batch::spec_with_selector(tree::get(new, &["spec"]).unwrap_or(&Value::Null), errors),
+        ("apps", "ReplicaSet" | "DaemonSet") | ("", "ReplicationController") | ("rbac.authorization.k8s.io", _) => {
+            content(row, asked, new, Some(old), errors);
+        }
+        _ => {}
+    }
+}
+
 fn is_definition(row: &Row) -> bool {
     (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+/// What is wrong with a review of access of a kind; empty if nothing.
+pub fn validate_access_review(row: &Row, review: &Value) -> ErrorList {
+    reviews::access(&row.gvk.kind, review)
 }
 
 /// What is wrong with a Scale; empty if nothing.
@@ -139,11 +165,14 @@ fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: 
         ("", "Endpoints") => endpoints::endpoints(object, old, errors),
         ("", "PersistentVolume" | "PersistentVolumeClaim") | ("storage.k8s.io", _) => storage::content(kind, object, errors),
         ("", _) => core_v1::content(&asked.gvk.group, kind, object, old, errors),
-        ("apps", _) => workloads::content(kind, object, errors),
-        ("batch", _) => batch::content(kind, object, errors),
-        ("autoscaling" | "policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
+        ("apps", _) => workloads::content(kind, object, fresh, errors),
+        ("batch", "Job") => batch::job(object, old, errors),
+        ("batch", "CronJob") => cron::cron_job(object, old, errors),
+        ("autoscaling", _) => autoscaler::autoscaler(object, old, errors),
+        ("policy" | "scheduling.k8s.io" | "node.k8s.io", _) => scaling::content(group, kind, object, errors),
         ("networking.k8s.io" | "discovery.k8s.io", _) => network::content(kind, object, old, errors),
-        ("rbac.authorization.k8s.io" | "certificates.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
+        ("certificates.k8s.io", "CertificateSigningRequest") if fresh => certificates::request(object, errors),
+        ("rbac.authorization.k8s.io" | "coordination.k8s.io", _) => access::content(kind, object, errors),
         ("flowcontrol.apiserver.k8s.io", _) => flow::content(kind, object, errors),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration") => {
             hooks::content(kind, object, errors);
@@ -155,6 +184,6 @@ fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: 
         _ => {}
     }
     if (group, kind) == ("", "ReplicationController") {
-        workloads::content(kind, object, errors);
+        workloads::content(kind, object, fresh, errors);
     }
 }

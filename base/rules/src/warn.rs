@@ -40,8 +40,13 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
                 pod::pod(new, &mut told);
             }
         }
-        ("", "ReplicationController") | ("apps", "ReplicaSet" | "Deployment") | ("batch", "Job") => {
+        ("", "ReplicationController") | ("apps", "ReplicaSet" | "Deployment") => {
             host_name(named, "Pod names and hostnames", &mut told);
+            template(row, new, old, &mut told);
+        }
+        ("batch", "Job") => {
+            host_name(named, "Pod names and hostnames", &mut told);
+            indexed(new, old, &["spec"], &mut told);
             template(row, new, old, &mut told);
         }
         ("apps", "DaemonSet") => template(row, new, old, &mut told),
@@ -51,6 +56,7 @@ pub fn warnings(row: &Row, new: &Value, old: Option<&Value>) -> Vec<String> {
         }
         ("batch", "CronJob") => {
             host_name(named, "Pod names and hostnames", &mut told);
+            indexed(new, old, &["spec", "jobTemplate", "spec"], &mut told);
             template(row, new, old, &mut told);
             if text(new, &["spec", "schedule"]).contains("TZ") {
                 told.push(
@@ -104,11 +110,33 @@ fn host_name(name: Option<&str>, of: &str, told: &mut Vec<String>) {
     }
 }
 
+fn unchanged(new: &Value, old: Option<&Value>) -> bool {
+    let generation = |object: &Value| int(object, &["metadata", "generation"]);
+    old.is_some_and(|old| generation(old) == generation(new))
+}
+
+/// A job of so many indexes, so many at once, may lose sight of some. `path`: of the job's spec.
+fn indexed(new: &Value, old: Option<&Value>, path: &[&str], told: &mut Vec<String>) {
+    const COMPLETIONS_HIGH: i64 = 100_000;
+    const PARALLELISM_HIGH: i64 = 10_000;
+    let Some(spec) = get(new, path).filter(|_| !unchanged(new, old)) else { return };
+    let above = |field: &str, most: i64| int(spec, &[field]).is_some_and(|n| n > most);
+    if text(spec, &["completionMode"]) == "Indexed"
+        && above("completions", COMPLETIONS_HIGH)
+        && above("parallelism", PARALLELISM_HIGH)
+    {
+        told.push(format!(
+            "{}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not \
+             be able to track completedIndexes when a big number of indexes fail",
+            path.join(".")
+        ));
+    }
+}
+
 /// A template is looked at again where the object around it has changed.
 fn template(row: &Row, new: &Value, old: Option<&Value>, told: &mut Vec<String>) {
     let Some(path) = template_path(row) else { return };
-    let generation = |object: &Value| int(object, &["metadata", "generation"]);
-    if old.is_some_and(|old| generation(old) == generation(new)) {
+    if unchanged(new, old) {
         return;
     }
     let at = path.iter().skip(1).fold(FieldPath::new(path[0]), |at, step| at.child(step));

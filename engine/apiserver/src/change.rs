@@ -309,7 +309,7 @@ pub fn kind_about<'a>(row: &'a Row, name: &'a str) -> About<'a> {
 }
 
 /// The object's namespace must be the path's, or be left out.
-fn place_in_namespace(object: &mut Value, row: &Row, namespace: &str) -> Answered<()> {
+pub fn place_in_namespace(object: &mut Value, row: &Row, namespace: &str) -> Answered<()> {
     if !object.get("metadata").is_some_and(Value::is_object) {
         object["metadata"] = serde_json::Map::new().into();
     }

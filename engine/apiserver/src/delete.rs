@@ -120,6 +120,7 @@ pub enum Deleted {
 /// DELETE of one object.
 pub async fn delete(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
     let options = DeleteOptions::read(server, call).await?;
+    warn_of_what_stays(call, row, &options);
     let name = call.asked.name.clone();
     let namespace = call.asked.namespace.clone();
     let deleted = delete_named(server, call, row, &namespace, &name, &options).await?;
@@ -268,6 +269,16 @@ fn grace_s(pod: &Value, options: &DeleteOptions) -> i64 {
     };
     let over = matches!(tree::text(pod, &["status", "phase"]), "Failed" | "Succeeded");
     if tree::text(pod, &["spec", "nodeName"]).is_empty() || over { 0 } else { asked }
+}
+
+/// Pods of a job stay behind unless somebody says otherwise, which few expect.
+pub fn warn_of_what_stays(call: &mut Call, row: &Row, options: &DeleteOptions) {
+    if (row.gvr.group.as_str(), row.gvr.resource.as_str()) == ("batch", "jobs") && options.propagation.is_none() {
+        call.warn(
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set \
+             propagationPolicy=Orphan to suppress this warning",
+        );
+    }
 }
 
 /// The finalizers that the propagation policy leaves.

@@ -1,10 +1,7 @@
 //! Kinds that are only answered: token and access reviews.
 use std::sync::Arc;
 
-use irori_api::{
-    field::{ErrorList, FieldPath},
-    row::Row,
-};
+use irori_api::row::Row;
 use irori_http::Response;
 use irori_rules::{managed, tree};
 use serde_json::{Value, json};
@@ -35,7 +32,11 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
         return Err(Refusal::invalid(crate::change::kind_about(row, ""), &errors));
     }
     if row.gvk.kind.ends_with("SubjectAccessReview") {
-        check_access_review(row, &review)?;
+        crate::change::place_in_namespace(&mut review, row, &call.asked.namespace)?;
+        let errors = irori_rules::validate_access_review(row, &review);
+        if !errors.is_empty() {
+            return Err(Refusal::invalid(About { group: &row.gvk.group, resource: "", name: "" }, &errors));
+        }
     }
     managed::track_create(&server.tables, row, &mut review, &options.writer());
     match row.gvk.kind.as_str() {
@@ -44,62 +45,16 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
             review["status"] = json!({"userInfo": call.user.to_json()});
             review["metadata"] = json!({"creationTimestamp": crate::change::now(server)});
         }
-        "SubjectAccessReview" => {
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
             let user = subject(&review)?;
             decide(server, &user, &mut review);
         }
         "SelfSubjectAccessReview" => decide(server, &call.user, &mut review),
-        "LocalSubjectAccessReview" => {
-            let user = subject(&review)?;
-            let namespace = tree::text(&review, &["spec", "resourceAttributes", "namespace"]);
-            if namespace != call.asked.namespace {
-                let message =
-                    format!("spec.resourceAttributes.namespace must match namespace: {} != {}", namespace, call.asked.namespace);
-                return Err(Refusal::bad_request(message));
-            }
-            decide(server, &user, &mut review);
-        }
         "SelfSubjectRulesReview" => rules(server, &call.user, &mut review)?,
         "Binding" => return sub::bind_by_object(server, call, review).await,
         other => return Err(Refusal::not_implemented(other)),
     }
     respond::object(server, call, row, 201, review)
-}
-
-/// What an access review must and must not say; it is no object, so its metadata stays empty.
-fn check_access_review(row: &Row, review: &Value) -> Answered<()> {
-    let mut errors = ErrorList::default();
-    let spec = FieldPath::new("spec");
-    let (resource, path) =
-        (tree::get(review, &["spec", "resourceAttributes"]), tree::get(review, &["spec", "nonResourceAttributes"]));
-    match (resource, path) {
-        (Some(_), Some(path)) => {
-            let shown = json!({"Path": tree::text(path, &["path"]), "Verb": tree::text(path, &["verb"])});
-            errors.invalid(
-                spec.child("nonResourceAttributes"),
-                shown,
-                "cannot be specified in combination with resourceAttributes",
-            );
-        }
-        (None, None) => {
-            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            errors.invalid(spec.child("resourceAttributes"), Value::Null, why);
-        }
-        _ => {}
-    }
-    let own = row.gvk.kind.starts_with("Self");
-    if !own && tree::text(review, &["spec", "user"]).is_empty() && tree::items(review, &["spec", "groups"]).is_empty() {
-        errors.invalid(spec.child("user"), "", "at least one of user or group must be specified");
-    }
-    let metadata = tree::map(review, &["metadata"]);
-    let allowed = |field: &str| field == "managedFields" || (row.namespaced && field == "namespace");
-    if let Some(metadata) = metadata.filter(|m| m.keys().any(|field| !allowed(field))) {
-        errors.invalid(FieldPath::new("metadata"), Value::Object(metadata.clone()), "must be empty");
-    }
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::invalid(About { group: &row.gvk.group, resource: "", name: "" }, &errors))
 }
 
 async fn token(server: &Server, review: &mut Value) -> Answered<()> {

@@ -11,11 +11,54 @@ const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 /// A metric by the field that holds it, in both versions.
 const SOURCES: &[&str] = &["resource", "containerResource", "pods", "object", "external"];
 
+/// Fields of what is noted, each behind those that stand before it wherever both are.
+const FIELDS: &[&str] = &[
+    "type",
+    "status",
+    "lastTransitionTime",
+    "reason",
+    "message",
+    "object",
+    "pods",
+    "resource",
+    "containerResource",
+    "external",
+    "target",
+    "kind",
+    "name",
+    "apiVersion",
+    "metricName",
+    "metricSelector",
+    "targetValue",
+    "currentValue",
+    "targetAverageUtilization",
+    "currentAverageUtilization",
+    "targetAverageValue",
+    "currentAverageValue",
+    "selector",
+    "averageValue",
+    "container",
+    "matchLabels",
+    "matchExpressions",
+    "key",
+    "operator",
+    "values",
+    "scaleUp",
+    "scaleDown",
+    "stabilizationWindowSeconds",
+    "selectPolicy",
+    "policies",
+    "tolerance",
+    "value",
+    "periodSeconds",
+];
+
 pub fn to_v1(object: &mut Value) {
     let (mut cpu, mut others) = (None, Vec::new());
     for metric in items(object, &["spec", "metrics"]) {
         match int(metric, &["resource", "target", "averageUtilization"]) {
-            Some(percent) if text(metric, &["resource", "name"]) == "cpu" && cpu.is_none() => cpu = Some(percent),
+            // A second target for cpu is kept nowhere.
+            Some(percent) if text(metric, &["resource", "name"]) == "cpu" => cpu = cpu.or(Some(percent)),
             _ => others.push(metric_to_v1(metric, "target")),
         }
     }
@@ -48,16 +91,43 @@ pub fn to_v1(object: &mut Value) {
 
 fn note(object: &mut Value, key: &str, value: Option<Value>) {
     if let Some(value) = value {
-        set(object, &["metadata", "annotations", key], value.to_string());
+        let mut text = String::new();
+        write(&value, false, &mut text);
+        set(object, &["metadata", "annotations", key], text);
+    }
+}
+
+/// JSON as a stock server writes it here: fields in the order of the API reference, keys of labels by name.
+fn write(value: &Value, labels: bool, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let place = |name: &str| FIELDS.iter().position(|field| *field == name && !labels).unwrap_or(FIELDS.len());
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            fields.sort_by_key(|(name, _)| (place(name), *name));
+            out.push('{');
+            for (i, (name, value)) in fields.into_iter().enumerate() {
+                let comma = if i == 0 { "" } else { "," };
+                out.push_str(&format!("{comma}{}:", Value::from(name.as_str())));
+                write(value, name == "matchLabels", out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write(item, false, out);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
     }
 }
 
 pub fn to_v2(object: &mut Value) {
-    let mut metrics = Vec::new();
-    if let Some(percent) = remove(object, &["spec", "targetCPUUtilizationPercentage"]) {
-        let target = json!({"type": "Utilization", "averageUtilization": percent});
-        metrics.push(json!({"type": "Resource", "resource": {"name": "cpu", "target": target}}));
-    }
+    let percent = remove(object, &["spec", "targetCPUUtilizationPercentage"]);
     let used = remove(object, &["status", "currentCPUUtilizationPercentage"]);
     let noted = |object: &mut Value, key: &str| -> Option<Value> {
         let text = remove(object, &["metadata", "annotations", key])?;
@@ -73,8 +143,14 @@ pub fn to_v2(object: &mut Value) {
     if map(object, &["metadata", "annotations"]).is_some_and(Map::is_empty) {
         remove(object, &["metadata", "annotations"]);
     }
-    if let Some(Value::Array(list)) = others {
-        metrics.extend(list.iter().map(|m| metric_to_v2(m, "target")));
+    // What v1 says itself comes last.
+    let mut metrics: Vec<Value> = match others {
+        Some(Value::Array(list)) => list.iter().map(|m| metric_to_v2(m, "target")).collect(),
+        _ => Vec::new(),
+    };
+    if let Some(percent) = percent {
+        let target = json!({"type": "Utilization", "averageUtilization": percent});
+        metrics.push(json!({"type": "Resource", "resource": {"name": "cpu", "target": target}}));
     }
     let told = currents.iter().any(|m| text(m, &["resource", "name"]) == "cpu");
     if let (Some(percent), false) = (used, told) {

@@ -21,11 +21,11 @@ fn autoscaler_v2_survives_the_way_over_v1() {
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "minReplicas": 1, "maxReplicas": 3,
             "metrics": [
-                {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}},
                 {"type": "Resource", "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "1Gi"}}},
                 {"type": "Object", "object": {"describedObject": {"kind": "Service", "name": "s"}, "metric": {"name": "m"}, "target": {"type": "Value", "value": "5"}}},
                 {"type": "External", "external": {"metric": {"name": "q", "selector": {"matchLabels": {"a": "b"}}}, "target": {"type": "AverageValue", "averageValue": "30"}}},
                 {"type": "Pods", "pods": {"metric": {"name": "p"}, "target": {"type": "AverageValue", "averageValue": "2"}}},
+                {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}},
             ],
             "behavior": {"scaleDown": {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}},
         },
@@ -36,7 +36,33 @@ fn autoscaler_v2_survives_the_way_over_v1() {
     assert_eq!(v1["spec"]["targetCPUUtilizationPercentage"], 50);
     assert_eq!(v1["status"]["currentCPUUtilizationPercentage"], 40);
     assert!(v1["spec"].get("metrics").is_none());
+    let noted = |what: &str| {
+        v1["metadata"]["annotations"][format!("autoscaling.alpha.kubernetes.io/{what}")].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        noted("metrics"),
+        "[{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\",\"targetAverageValue\":\"1Gi\"}},\
+         {\"type\":\"Object\",\"object\":{\"target\":{\"kind\":\"Service\",\"name\":\"s\"},\"metricName\":\"m\",\"targetValue\":\"5\"}},\
+         {\"type\":\"External\",\"external\":{\"metricName\":\"q\",\"metricSelector\":{\"matchLabels\":{\"a\":\"b\"}},\"targetAverageValue\":\"30\"}},\
+         {\"type\":\"Pods\",\"pods\":{\"metricName\":\"p\",\"targetAverageValue\":\"2\"}}]"
+    );
+    assert_eq!(
+        noted("behavior"),
+        "{\"scaleDown\":{\"selectPolicy\":\"Max\",\"policies\":[{\"type\":\"Percent\",\"value\":100,\"periodSeconds\":15}]}}"
+    );
     assert_eq!(there_and_back(&object, Gvk::new("autoscaling", "v1", "HorizontalPodAutoscaler")), object);
+}
+
+/// The way over v1 puts the target for cpu last, and keeps one.
+#[test]
+fn targets_for_cpu_come_last_and_once() {
+    let cpu = |percent: i64| json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}});
+    let memory =
+        json!({"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 70}}});
+    let object = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+        "spec": {"maxReplicas": 3, "metrics": [cpu(50), memory, cpu(60)]}});
+    let back = there_and_back(&object, Gvk::new("autoscaling", "v1", "HorizontalPodAutoscaler"));
+    assert_eq!(back["spec"]["metrics"], json!([memory, cpu(50)]));
 }
 
 #[test]

@@ -192,11 +192,18 @@ pub fn update_signing_request(new: &mut Value, old: &Value, part: Part<'_>, now:
     match part {
         Part::Main => {}
         Part::Status => {
-            // Approval is not the status's to write: those conditions stay.
-            let approval = |c: &&Value| matches!(text(c, &["type"]), "Approved" | "Denied");
-            let mut conditions: Vec<Value> = items(old, &["status", "conditions"]).iter().filter(approval).cloned().collect();
-            conditions.extend(items(new, &["status", "conditions"]).iter().filter(|c| !approval(c)).cloned());
-            set_conditions(new, conditions);
+            // Approval is not the status's to write: those conditions stay as they were. Where there are more or fewer, validation says so.
+            for kind in ["Approved", "Denied"] {
+                let of_kind = |condition: &&Value| text(condition, &["type"]) == kind;
+                let before = items(old, &["status", "conditions"]);
+                if before.iter().filter(of_kind).count() != items(new, &["status", "conditions"]).iter().filter(of_kind).count() {
+                    continue;
+                }
+                let written = items_mut(new, &["status", "conditions"]).iter_mut().filter(|condition| of_kind(&&**condition));
+                for (written, kept) in written.zip(before.iter().filter(of_kind)) {
+                    *written = kept.clone();
+                }
+            }
         }
         Part::Sub(_) => {
             let conditions = items(new, &["status", "conditions"]).to_vec();

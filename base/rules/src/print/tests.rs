@@ -79,3 +79,17 @@ fn columns_of_custom_kinds_follow_their_paths() {
     assert_eq!(follow(&object, ".spec.nothing"), None);
     assert_eq!(follow(&object, "spec"), None);
 }
+
+#[test]
+fn both_versions_of_an_autoscaler_show_all_its_metrics() {
+    let tables = Tables::builtin();
+    let row = |version: &str| tables.resource("autoscaling", version, "horizontalpodautoscalers").unwrap();
+    let object = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}, "spec": {
+        "maxReplicas": 3, "metrics": [
+            {"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 70}}},
+            {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}]}});
+    let older = crate::convert(object.clone(), &row("v1").gvk);
+    for (version, object) in [("v2", object), ("v1", older)] {
+        assert_eq!(table_cells(row(version), &object, 0)[2], "memory: <unknown>/70%, cpu: <unknown>/50%", "{version}");
+    }
+}

@@ -204,11 +204,6 @@ fn targets(object: &Value) -> String {
             format!("{prefix}{}/{}", now("value"), target("value").and_then(Value::as_str).unwrap_or("<unknown>"))
         });
     }
-    if let Some(percent) = int(object, &["spec", "targetCPUUtilizationPercentage"]) {
-        let now = int(object, &["status", "currentCPUUtilizationPercentage"])
-            .map_or_else(|| "<unknown>".to_owned(), |n| format!("{n}%"));
-        told.push(format!("cpu: {now}/{percent}%"));
-    }
     if told.is_empty() {
         return "<none>".into();
     }

@@ -1,7 +1,4 @@
-//! RBAC, certificate requests, leases.
-use hashbrown::HashSet;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
+//! RBAC and leases.
 use irori_api::{
     field::{ErrorList, FieldPath},
     names,
@@ -17,7 +14,6 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
     match kind {
         "Role" | "ClusterRole" => role(kind, object, errors),
         "RoleBinding" | "ClusterRoleBinding" => binding(kind, object, errors),
-        "CertificateSigningRequest" => request(object, errors),
         "Lease" => lease(object, errors),
         _ => {}
     }
@@ -111,83 +107,6 @@ fn binding(kind: &str, object: &Value, errors: &mut ErrorList) {
             "User" | "Group" => {}
             other => errors.not_supported(at.child("kind"), other, &["ServiceAccount", "User", "Group"]),
         }
-    }
-}
-
-fn request(object: &Value, errors: &mut ErrorList) {
-    let at = FieldPath::new("spec");
-    let bytes = STANDARD.decode(text(object, &["spec", "request"])).unwrap_or_default();
-    let pem = String::from_utf8_lossy(&bytes);
-    if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") || !pem.contains("-----END CERTIFICATE REQUEST-----") {
-        let shown = get(object, &["spec", "request"]).filter(|given| *given != "").cloned().unwrap_or(Value::Null);
-        errors.invalid(at.child("request"), shown, "PEM block type must be CERTIFICATE REQUEST");
-    }
-    let usages = items(object, &["spec", "usages"]);
-    if usages.is_empty() {
-        errors.required(at.child("usages"), "");
-    }
-    const KNOWN: &[&str] = &[
-        "any",
-        "cert sign",
-        "client auth",
-        "code signing",
-        "content commitment",
-        "crl sign",
-        "data encipherment",
-        "decipher only",
-        "digital signature",
-        "email protection",
-        "encipher only",
-        "ipsec end system",
-        "ipsec tunnel",
-        "ipsec user",
-        "key agreement",
-        "key encipherment",
-        "microsoft sgc",
-        "netscape sgc",
-        "ocsp signing",
-        "s/mime",
-        "server auth",
-        "signing",
-        "timestamping",
-    ];
-    let mut seen = HashSet::new();
-    for (i, usage) in usages.iter().filter_map(Value::as_str).enumerate() {
-        if !KNOWN.contains(&usage) {
-            errors.not_supported(at.child("usages").index(i), usage, KNOWN);
-        } else if !seen.insert(usage) {
-            errors.duplicate(at.child("usages").index(i), usage);
-        }
-    }
-    signer(text(object, &["spec", "signerName"]), &at.child("signerName"), errors);
-    if let Some(seconds) = int(object, &["spec", "expirationSeconds"]).filter(|s| *s < 600) {
-        errors.invalid(at.child("expirationSeconds"), seconds, "may not specify a duration less than 600 seconds (10 minutes)");
-    }
-}
-
-fn signer(name: &str, at: &FieldPath, errors: &mut ErrorList) {
-    const FORM: &str = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-    if name.is_empty() {
-        errors.required(at.clone(), "");
-        return;
-    }
-    let Some((domain, path)) = name.split_once('/').filter(|(_, path)| !path.contains('/')) else {
-        errors.invalid(at.clone(), name, FORM);
-        return;
-    };
-    if !names::dns_subdomain(domain).is_empty() || !domain.contains('.') {
-        for why in names::dns_subdomain(domain) {
-            errors.invalid(at.clone(), domain, format!("validating label {domain:?}: {why}"));
-        }
-        if !domain.contains('.') {
-            errors.invalid(at.clone(), domain, "should be a domain with at least two segments separated by dots");
-        }
-    }
-    for why in names::dns_subdomain(path) {
-        errors.invalid(at.clone(), path, format!("validating label {path:?}: {why}"));
-    }
-    if name.len() > 571 {
-        errors.too_long(at.clone(), 571);
     }
 }
 

@@ -150,7 +150,9 @@ pub fn amount_or_percent(errors: &mut ErrorList, value: Option<&Value>, at: &Fie
     }
 }
 
-/// The percentage of a value such as `30%`.
+/// The percentage of a value such as `30%`; one beyond all numbers is the largest.
 pub fn percent(value: Option<&Value>) -> Option<i64> {
-    value?.as_str()?.strip_suffix('%')?.parse().ok()
+    let digits = value?.as_str()?.strip_suffix('%')?;
+    let given = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    given.then(|| digits.parse().unwrap_or(i64::MAX))
 }

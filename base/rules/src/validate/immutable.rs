@@ -7,7 +7,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, definition::shown};
+use super::{batch, check, definition::shown};
 use crate::tree::{flag, get, int, items, remove, same, same_without, set, text};
 
 pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
@@ -258,40 +258,69 @@ fn stateful_set(new: &Value, old: &Value, errors: &mut ErrorList) {
 
 fn job(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = FieldPath::root();
-    // An indexed job may become larger or smaller, completions and parallelism together.
-    let elastic = text(new, &["spec", "completionMode"]) == "Indexed"
-        && int(new, &["spec", "completions"]) == int(new, &["spec", "parallelism"])
-        && int(new, &["spec", "completions"]).is_some();
-    if !elastic {
-        check::immutable(errors, new, old, &root, &["spec", "completions"]);
+    let completions = ["spec", "completions"];
+    if text(new, &["spec", "completionMode"]) == "Indexed" {
+        // An indexed job may become larger or smaller, completions and parallelism together.
+        let (is, was) = (int(new, &completions), int(old, &completions));
+        if let Some(is) = is.filter(|is| Some(*is) != was && int(new, &["spec", "parallelism"]) != Some(*is)) {
+            errors.invalid(
+                FieldPath::new("spec").child("completions"),
+                is,
+                "can only be modified in tandem with spec.parallelism",
+            );
+        }
+    } else {
+        check::immutable(errors, new, old, &root, &completions);
     }
     check::immutable(errors, new, old, &root, &["spec", "selector"]);
-    let mut template = get(new, &["spec", "template"]).cloned().unwrap_or(Value::Null);
-    let before = get(old, &["spec", "template"]).cloned().unwrap_or(Value::Null);
-    let never_started = flag(old, &["spec", "suspend"]) && text(old, &["status", "startTime"]).is_empty();
-    if never_started {
-        // A job that has not begun may still be steered.
-        for path in [
-            &["spec", "nodeSelector"][..],
-            &["spec", "affinity"],
-            &["spec", "tolerations"],
-            &["spec", "schedulingGates"],
-            &["metadata"],
-        ] {
-            match get(&before, path) {
-                Some(value) => set(&mut template, path, value.clone()),
-                None => drop(remove(&mut template, path)),
-            }
+    let template = get(new, &["spec", "template"]).cloned().unwrap_or(Value::Null);
+    let mut allowed = get(old, &["spec", "template"]).cloned().unwrap_or(Value::Null);
+    if flag(old, &["spec", "suspend"]) && text(old, &["status", "startTime"]).is_empty() {
+        steered(&template, &mut allowed);
+    }
+    if template != allowed {
+        errors.invalid(FieldPath::new("spec").child("template"), template, "field is immutable");
+    }
+    check::immutable(errors, new, old, &root, &["spec", "completionMode"]);
+    for (field, shown) in [
+        ("podFailurePolicy", batch::failure_policy_shown as fn(&Value) -> String),
+        ("successPolicy", batch::success_policy_shown),
+    ] {
+        let (is, was) = (get(new, &["spec", field]), get(old, &["spec", field]));
+        if !same(is, was) {
+            let shown = is.map_or_else(|| "null".to_owned(), shown);
+            check::wrong_go(errors, FieldPath::new("spec").child(field), Wrong::Invalid, &shown, "field is immutable");
         }
     }
-    if template != before {
-        errors.invalid(
-            FieldPath::new("spec").child("template"),
-            get(new, &["spec", "template"]).cloned().unwrap_or(Value::Null),
-            "field is immutable",
-        );
-    }
-    for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+    for field in ["backoffLimitPerIndex", "managedBy"] {
         check::immutable(errors, new, old, &root, &["spec", field]);
+    }
+}
+
+/// A job that has not begun may still be told which nodes to use, and what its pods are labelled and annotated with.
+fn steered(template: &Value, allowed: &mut Value) {
+    let mut take = |path: &[&str]| match get(template, path) {
+        Some(value) => set(allowed, path, value.clone()),
+        None => drop(remove(allowed, path)),
+    };
+    for path in [
+        &["spec", "nodeSelector"][..],
+        &["spec", "tolerations"],
+        &["spec", "schedulingGates"],
+        &["spec", "affinity", "nodeAffinity"],
+        &["metadata", "labels"],
+        &["metadata", "annotations"],
+    ] {
+        take(path);
+    }
+    // Affinity or metadata that hold nothing else may come and go.
+    for path in [&["spec", "affinity"][..], &["metadata"]] {
+        let empty = get(allowed, path).and_then(Value::as_object).is_none_or(serde_json::Map::is_empty);
+        if empty {
+            match get(template, path).filter(|given| given.as_object().is_some_and(serde_json::Map::is_empty)) {
+                Some(given) => set(allowed, path, given.clone()),
+                None => drop(remove(allowed, path)),
+            }
+        }
     }
 }

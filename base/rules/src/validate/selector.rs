@@ -19,22 +19,35 @@ pub fn label_selector(selector: Option<&Value>, at: &FieldPath, errors: &mut Err
     meta::labels(get(selector, &["matchLabels"]), &at.child("matchLabels"), errors);
     for (i, expression) in items(selector, &["matchExpressions"]).iter().enumerate() {
         let at = at.child("matchExpressions").index(i);
-        let values = items(expression, &["values"]);
-        match text(expression, &["operator"]) {
-            "In" | "NotIn" if values.is_empty() => {
-                errors.required(at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                errors.forbidden(at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.invalid(at.child("operator"), other, "not a valid selector operator"),
+        values_of(expression, &at, errors);
+        let operator = text(expression, &["operator"]);
+        if !matches!(operator, "In" | "NotIn" | "Exists" | "DoesNotExist") {
+            errors.invalid(at.child("operator"), operator, "not a valid selector operator");
         }
-        let key = text(expression, &["key"]);
-        errors.invalid_each(&at.child("key"), key, names::qualified_name(key));
-        for (j, value) in values.iter().filter_map(Value::as_str).enumerate() {
-            errors.invalid_each(&at.child("values").index(j), value, names::label_value(value));
+        label_names_of(expression, &at, errors);
+    }
+}
+
+/// A requirement has values where its operator compares with them.
+pub fn values_of(requirement: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let values = items(requirement, &["values"]);
+    match text(requirement, &["operator"]) {
+        "In" | "NotIn" if values.is_empty() => {
+            errors.required(at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
         }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            errors.forbidden(at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        }
+        _ => {}
+    }
+}
+
+/// Key and values of a requirement of labels.
+pub fn label_names_of(requirement: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let key = text(requirement, &["key"]);
+    errors.invalid_each(&at.child("key"), key, names::qualified_name(key));
+    for (j, value) in items(requirement, &["values"]).iter().filter_map(Value::as_str).enumerate() {
+        errors.invalid_each(&at.child("values").index(j), value, names::label_value(value));
     }
 }
 

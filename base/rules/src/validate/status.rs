@@ -1,18 +1,32 @@
 //! Statuses: counts are not negative, and parts are not more than the whole.
 //!
 //! Source: the descriptions of the status fields in the API reference of each kind.
-use irori_api::field::{ErrorList, FieldPath};
+use hashbrown::HashSet;
+
+use irori_api::{
+    field::{ErrorList, FieldPath},
+    names,
+};
 use serde_json::Value;
 
 use super::check;
-use crate::tree::{get, int};
+use crate::tree::{get, int, items, text};
+
+/// Bytes of a condition's reason and message.
+const REASON_BYTES_MAX: usize = 1024;
+const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
 /// Counts of a kind's status.
 fn counts(group: &str, kind: &str) -> &'static [&'static str] {
     match (group, kind) {
-        ("apps", "ReplicaSet") | ("", "ReplicationController") => {
-            &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"]
-        }
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => &[
+            "replicas",
+            "fullyLabeledReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "terminatingReplicas",
+            "observedGeneration",
+        ],
         ("apps", "Deployment") => &[
             "observedGeneration",
             "replicas",
@@ -20,6 +34,7 @@ fn counts(group: &str, kind: &str) -> &'static [&'static str] {
             "readyReplicas",
             "availableReplicas",
             "unavailableReplicas",
+            "terminatingReplicas",
             "collisionCount",
         ],
         ("apps", "StatefulSet") => &[
@@ -42,7 +57,6 @@ fn counts(group: &str, kind: &str) -> &'static [&'static str] {
             "numberUnavailable",
             "collisionCount",
         ],
-        ("batch", "Job") => &["active", "succeeded", "failed", "ready", "terminating"],
         ("policy", "PodDisruptionBudget") => &["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"],
         ("autoscaling", _) => &["currentReplicas", "desiredReplicas"],
         _ => &[],
@@ -61,6 +75,7 @@ fn parts(group: &str, kind: &str) -> &'static [&'static str] {
 
 pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
     match (group, kind) {
+        ("batch", "Job") => return super::batch::status::change(new, old, errors),
         ("networking.k8s.io", "Ingress") => return super::network::ingress_status(new, old, errors),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => return super::condition::policy_status(new, errors),
         ("apiregistration.k8s.io", "APIService") => return super::extension::status(new, errors),
@@ -85,10 +100,79 @@ pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Er
         };
         errors.invalid(at.child("availableReplicas"), number("availableReplicas"), why);
     }
+    let told = at.child("conditions");
+    match (group, kind) {
+        ("policy", "PodDisruptionBudget") => conditions(items(status, &["conditions"]), &told, errors),
+        ("flowcontrol.apiserver.k8s.io", _) => types(items(status, &["conditions"]), &told, errors),
+        _ => {}
+    }
     let collisions = |object: &Value| int(object, &["status", "collisionCount"]);
     if collisions(old).is_some_and(|was| collisions(new).is_none_or(|is| is < was)) {
         let given = collisions(new).map_or(Value::Null, Value::from);
         errors.invalid(at.child("collisionCount"), given, "cannot be decremented");
+    }
+}
+
+/// Conditions of the form that all newer kinds share.
+///
+/// Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/condition-v1/ (its patterns and lengths)
+fn conditions(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    let mut seen = HashSet::new();
+    for (i, condition) in list.iter().enumerate() {
+        let at = at.index(i);
+        let kind = text(condition, &["type"]);
+        if !seen.insert(kind) {
+            errors.duplicate(at.child("type"), kind);
+        }
+        errors.invalid_each(&at.child("type"), kind, names::qualified_name(kind));
+        let status = text(condition, &["status"]);
+        if !matches!(status, "False" | "True" | "Unknown") {
+            errors.not_supported(at.child("status"), status, &["False", "True", "Unknown"]);
+        }
+        if let Some(n) = int(condition, &["observedGeneration"]).filter(|n| *n < 0) {
+            errors.invalid(at.child("observedGeneration"), n, "must be greater than or equal to zero");
+        }
+        if text(condition, &["lastTransitionTime"]).is_empty() {
+            errors.required(at.child("lastTransitionTime"), "must be set");
+        }
+        reason(text(condition, &["reason"]), &at.child("reason"), errors);
+        if text(condition, &["message"]).len() > MESSAGE_BYTES_MAX {
+            errors.too_long(at.child("message"), MESSAGE_BYTES_MAX);
+        }
+    }
+}
+
+fn reason(given: &str, at: &FieldPath, errors: &mut ErrorList) {
+    if given.is_empty() {
+        return errors.required(at.clone(), "must be set");
+    }
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let bytes = given.as_bytes();
+    let good =
+        bytes[0].is_ascii_alphabetic() && word(bytes[bytes.len() - 1]) && bytes.iter().all(|b| word(*b) || b",:".contains(b));
+    if !good {
+        let why = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters \
+                   or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or \
+                   'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
+        errors.invalid(at.clone(), given, why);
+    }
+    if given.len() > REASON_BYTES_MAX {
+        errors.too_long(at.clone(), REASON_BYTES_MAX);
+    }
+}
+
+/// Each condition has a type, and no two the same.
+fn types(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
+    let mut seen = HashSet::new();
+    for (i, condition) in list.iter().enumerate() {
+        let at = at.index(i).child("type");
+        let kind = text(condition, &["type"]);
+        if !seen.insert(kind) {
+            errors.duplicate(at.clone(), kind);
+        }
+        if kind.is_empty() {
+            errors.required(at, "must not be empty");
+        }
     }
 }
 
@@ -99,8 +183,12 @@ mod tests {
     use super::*;
 
     fn told(kind: &str, status: Value, old: Value) -> Vec<String> {
+        told_of("apps", kind, status, old)
+    }
+
+    fn told_of(group: &str, kind: &str, status: Value, old: Value) -> Vec<String> {
         let mut errors = ErrorList::default();
-        change("apps", kind, &json!({ "status": status }), &json!({ "status": old }), &mut errors);
+        change(group, kind, &json!({ "status": status }), &json!({ "status": old }), &mut errors);
         errors.iter().map(ToString::to_string).collect()
     }
 
@@ -116,6 +204,53 @@ mod tests {
             ["status.availableReplicas: Invalid value: 1: cannot be greater than readyReplicas"]
         );
         assert_eq!(told("DaemonSet", json!({"numberReady": -1}), json!({})).len(), 1);
+    }
+
+    #[test]
+    fn pods_that_are_ending_are_counted_too() {
+        for kind in ["Deployment", "ReplicaSet"] {
+            assert_eq!(
+                told(kind, json!({"terminatingReplicas": -1}), json!({})),
+                ["status.terminatingReplicas: Invalid value: -1: must be greater than or equal to 0"]
+            );
+        }
+    }
+
+    #[test]
+    fn conditions_of_the_common_form_are_whole() {
+        let of = |conditions: Value| told_of("policy", "PodDisruptionBudget", json!({"conditions": conditions}), json!({}));
+        let good = json!({"type": "a.b/C", "status": "True", "reason": "A,b:c_1", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        assert_eq!(of(json!([good])), [""; 0]);
+        assert_eq!(of(json!([good, good])), ["status.conditions[1].type: Duplicate value: \"a.b/C\""]);
+        for (field, value, fault) in [
+            ("type", json!("Bad Type!"), "type: Invalid value"),
+            ("status", json!("x"), "status: Unsupported value: \"x\": supported values: \"False\", \"True\", \"Unknown\""),
+            ("observedGeneration", json!(-1), "observedGeneration: Invalid value: -1: must be greater than or equal to zero"),
+            ("lastTransitionTime", json!(null), "lastTransitionTime: Required value: must be set"),
+            ("reason", json!(""), "reason: Required value: must be set"),
+            ("reason", json!("1a"), "reason: Invalid value: \"1a\": a condition reason must start"),
+            ("reason", json!("a".repeat(1025)), "reason: Too long"),
+            ("message", json!("a".repeat(32_769)), "message: Too long"),
+        ] {
+            let mut bad = good.clone();
+            bad[field] = value;
+            let told = of(json!([bad]));
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with(&format!("status.conditions[0].{fault}")), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn conditions_of_flow_control_have_a_type_each() {
+        for kind in ["FlowSchema", "PriorityLevelConfiguration"] {
+            let of = |types: &[&str]| {
+                let conditions: Vec<Value> = types.iter().map(|kind| json!({"type": kind})).collect();
+                told_of("flowcontrol.apiserver.k8s.io", kind, json!({"conditions": conditions}), json!({}))
+            };
+            assert_eq!(of(&["A", "B"]), [""; 0]);
+            assert_eq!(of(&["A", "A"]), ["status.conditions[1].type: Duplicate value: \"A\""]);
+            assert_eq!(of(&[""]), ["status.conditions[0].type: Required value: must not be empty"]);
+        }
     }
 
     #[test]

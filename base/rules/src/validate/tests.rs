@@ -1,11 +1,14 @@
-use irori_api::row::Tables;
+use irori_api::row::{Row, Tables};
 use serde_json::{Value, json};
 
 use super::{validate_create, validate_scale, validate_update};
-use crate::{PatchKind, apply_patch, prepare::Part};
+use crate::{
+    PatchKind, apply_patch,
+    prepare::{Birth, Part},
+};
 
-/// What is wrong with a new object.
-fn created(resource: (&str, &str), body: Value) -> Vec<String> {
+/// What is told of a new object as it was sent.
+fn sent(resource: (&str, &str), body: Value) -> Vec<String> {
     let tables = Tables::builtin();
     let row = tables.resource(resource.0, "v1", resource.1).unwrap();
     let mut object = crate::decode(&tables, row, body).unwrap().object;
@@ -26,7 +29,7 @@ fn pod_body(spec: Value) -> Value {
 
 /// What is wrong with a pod of one container `c` and these further fields.
 pub(super) fn pod(spec: Value) -> Vec<String> {
-    created(("", "pods"), pod_body(spec))
+    sent(("", "pods"), pod_body(spec))
 }
 
 /// The same of a pod whose container has these further fields.
@@ -43,7 +46,7 @@ pub(super) fn template(spec: Value) -> Vec<String> {
     let mut template = pod_body(spec);
     template["metadata"] = json!({"labels": {"a": "b"}});
     let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
-    created(("apps", "replicasets"), json!({"metadata": {"name": "r", "namespace": "n"}, "spec": spec}))
+    sent(("apps", "replicasets"), json!({"metadata": {"name": "r", "namespace": "n"}, "spec": spec}))
 }
 
 #[test]
@@ -62,16 +65,42 @@ fn a_pod_that_older_rules_let_pass_may_still_be_changed() {
     assert!(!got.is_empty() && got.iter().all(|error| error.starts_with("spec.containers[0].image: ")), "{got:?}");
 }
 
-fn changed(resource: (&str, &str), old: Value, new: Value) -> Vec<String> {
+fn row<'t>(tables: &'t Tables, (group, resource): (&str, &str)) -> &'t Row {
+    ["v2", "v1"].iter().find_map(|version| tables.resource(group, version, resource)).unwrap()
+}
+
+fn made(tables: &Tables, row: &Row, body: Value) -> Value {
+    let mut object = crate::decode(tables, row, body).unwrap().object;
+    crate::default_object(tables, row, &mut object);
+    object
+}
+
+/// What is told of a new object, which is named `x` if it has no name.
+pub(super) fn created(resource: (&str, &str), mut body: Value) -> Vec<String> {
     let tables = Tables::builtin();
-    let row = tables.resource(resource.0, "v1", resource.1).unwrap();
-    let mut made = [old, new].map(|body| {
-        let mut object = crate::decode(&tables, row, body).unwrap().object;
-        crate::default_object(&tables, row, &mut object);
-        object
-    });
-    let [old, new] = &mut made;
-    validate_update(row, row, new, old, Part::Main).iter().map(|e| e.to_string()).collect()
+    let row = row(&tables, resource);
+    crate::tree::set_if_absent(&mut body, &["metadata", "name"], "x");
+    let mut object = made(&tables, row, body);
+    let birth = Birth {
+        uid: "1".into(),
+        creation_timestamp: "2026-01-01T00:00:00Z".into(),
+        generated_name: String::new(),
+        namespace: if row.namespaced { "n".into() } else { String::new() },
+    };
+    crate::prepare_create(&tables, row, &mut object, &birth);
+    validate_create(row, row, &object).iter().map(ToString::to_string).collect()
+}
+
+/// What is told of a change of one part of an object.
+pub(super) fn changed_part(resource: (&str, &str), old: Value, new: Value, part: Part<'_>) -> Vec<String> {
+    let tables = Tables::builtin();
+    let row = row(&tables, resource);
+    let [old, new] = [old, new].map(|body| made(&tables, row, body));
+    validate_update(row, row, &new, &old, part).iter().map(ToString::to_string).collect()
+}
+
+pub(super) fn changed(resource: (&str, &str), old: Value, new: Value) -> Vec<String> {
+    changed_part(resource, old, new, Part::Main)
 }
 
 #[test]
@@ -188,4 +217,26 @@ fn a_scale_below_zero_is_refused() {
     let errors = validate_scale(&json!({"spec": {"replicas": -1}}));
     assert_eq!(errors.to_string(), "spec.replicas: Invalid value: -1: must be greater than or equal to 0");
     assert!(validate_scale(&json!({"spec": {"replicas": 0}})).is_empty());
+}
+
+/// Kinds whose rules for an update look at the spec twice, and one whose rules do not.
+#[test]
+fn some_kinds_tell_the_faults_of_an_update_twice() {
+    let template = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let workload = |seconds: i64| {
+        json!({"metadata": {"name": "x", "namespace": "n"}, "spec": {
+            "minReadySeconds": seconds, "selector": {"matchLabels": {"app": "a"}}, "template": template}})
+    };
+    for (kind, times) in [("replicasets", 2), ("daemonsets", 2), ("statefulsets", 1)] {
+        let told = changed(("apps", kind), workload(0), workload(-1));
+        assert_eq!(told, vec!["spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0"; times], "{kind}");
+    }
+    let rbac = "rbac.authorization.k8s.io";
+    let role = |verbs: Value| json!({"metadata": {"name": "x", "namespace": "n"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]});
+    let told = changed((rbac, "roles"), role(json!(["get"])), role(json!([])));
+    assert_eq!(told, ["rules[0].verbs: Required value: verbs must contain at least one value"; 2]);
+    let binding = |kind: &str| json!({"metadata": {"name": "b", "namespace": "n"}, "roleRef": {"apiGroup": rbac, "kind": kind, "name": "r"}});
+    let told = changed((rbac, "rolebindings"), binding("Role"), binding("Other"));
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[2].ends_with("cannot change roleRef"), "{told:?}");
 }

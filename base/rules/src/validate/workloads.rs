@@ -1,11 +1,22 @@
 //! Workloads of apps, and ReplicationController.
-use irori_api::field::{ErrorList, FieldPath, Wrong};
-use serde_json::Value;
+use std::num::IntErrorKind;
+
+use hashbrown::HashSet;
+
+use irori_api::{
+    field::{ErrorList, FieldPath, Wrong},
+    names,
+};
+use serde_json::{Value, json};
 
 use super::{check, definition::shown, pod, selector};
-use crate::tree::{get, int, items, map, text};
+use crate::tree::{get, int, items, map, set, text};
 
-pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
+#[cfg(test)]
+mod tests;
+
+/// `fresh`: at creation.
+pub fn content(kind: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
     let spec = get(object, &["spec"]).unwrap_or(&Value::Null);
     match kind {
@@ -13,10 +24,9 @@ pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
         "ReplicaSet" => {
             counts(spec, &at, &["replicas", "minReadySeconds"], errors);
             selected(spec, &at, "replicaset", errors);
-            nothing_selected(spec, &at, errors);
             long_running(spec, &at, "ReplicaSet", errors);
         }
-        "StatefulSet" => stateful_set(spec, &at, errors),
+        "StatefulSet" => stateful_set(spec, fresh, &at, errors),
         "DaemonSet" => daemon_set(spec, &at, errors),
         "ReplicationController" => controller(spec, &at, errors),
         "ControllerRevision" => {
@@ -35,11 +45,18 @@ fn counts(spec: &Value, at: &FieldPath, fields: &[&str], errors: &mut ErrorList)
     }
 }
 
-/// The selector is there, chooses something, and matches the template's labels.
+/// The selector chooses something, and matches the template's labels; without one no template matches.
 fn selected(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList) {
-    let Some(given) = get(spec, &["selector"]).filter(|s| !s.is_null()) else {
-        errors.required(at.child("selector"), "");
-        return;
+    let labels = map(spec, &["template", "metadata", "labels"]);
+    let mismatch = |errors: &mut ErrorList| {
+        let labels = labels.map_or(Value::Null, |labels| Value::Object(labels.clone()));
+        errors.invalid(at.at(["template", "metadata", "labels"]), labels, "`selector` does not match template `labels`");
+    };
+    let Some(given) = get(spec, &["selector"]) else {
+        if word != "daemonset" {
+            errors.required(at.child("selector"), "");
+        }
+        return mismatch(errors);
     };
     let before = errors.len();
     selector::label_selector(Some(given), &at.child("selector"), errors);
@@ -50,22 +67,8 @@ fn selected(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList) {
             return;
         }
         errors.invalid(at.child("selector"), given.clone(), "invalid label selector");
-    } else {
-        let labels = map(spec, &["template", "metadata", "labels"]);
-        if !selector::matches(given, labels) {
-            let labels = labels.map_or(Value::Null, |l| Value::Object(l.clone()));
-            let at = at.child("template").child("metadata").child("labels");
-            errors.invalid(at, labels, "`selector` does not match template `labels`");
-        }
-    }
-}
-
-/// Without a selector no template matches.
-fn nothing_selected(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
-    if get(spec, &["selector"]).is_none() {
-        let labels = map(spec, &["template", "metadata", "labels"]).map_or(Value::Null, |l| Value::Object(l.clone()));
-        let at = at.child("template").child("metadata").child("labels");
-        errors.invalid(at, labels, "`selector` does not match template `labels`");
+    } else if !selector::matches(given, labels) {
+        mismatch(errors);
     }
 }
 
@@ -88,7 +91,6 @@ fn long_running(spec: &Value, at: &FieldPath, word: &str, errors: &mut ErrorList
 fn deployment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     check::not_negative(errors, spec, at, &["replicas"]);
     selected(spec, at, "deployment", errors);
-    nothing_selected(spec, at, errors);
     long_running(spec, at, "ReplicaSet", errors);
     let strategy = get(spec, &["strategy"]).unwrap_or(&Value::Null);
     let rolling = get(strategy, &["rollingUpdate"]);
@@ -102,13 +104,7 @@ fn deployment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             None => errors.required(path.child("rollingUpdate"), "this should be defaulted and never be nil"),
             Some(rolling) => rolling_deployment(rolling, &path.child("rollingUpdate"), errors),
         },
-        kind => {
-            let fields = [("MaxUnavailable", "maxUnavailable", "0"), ("MaxSurge", "maxSurge", "0")];
-            let rolling = rolling.map_or_else(|| "null".to_owned(), |rolling| check::go(rolling, &fields));
-            let shown = format!("{{\"Type\":{},\"RollingUpdate\":{rolling}}}", shown::json(&Value::from(kind)));
-            let why = "supported values: \"Recreate\", \"RollingUpdate\"";
-            check::wrong_go(errors, path, Wrong::NotSupported, &shown, why);
-        }
+        _ => unknown_strategy(strategy, path, "supported values: \"Recreate\", \"RollingUpdate\"", errors),
     }
     counts(spec, at, &["minReadySeconds", "revisionHistoryLimit"], errors);
     if let Some(deadline) = int(spec, &["progressDeadlineSeconds"]) {
@@ -122,27 +118,47 @@ fn deployment(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-fn is_zero(value: Option<&Value>) -> bool {
-    value.is_none_or(|v| v.as_i64() == Some(0) || check::percent(Some(v)) == Some(0))
+/// A stock server shows the whole strategy where its type is none that it knows.
+fn unknown_strategy(strategy: &Value, at: FieldPath, why: &str, errors: &mut ErrorList) {
+    let fields = [("MaxUnavailable", "maxUnavailable", "0"), ("MaxSurge", "maxSurge", "0")];
+    let rolling = get(strategy, &["rollingUpdate"]).map_or_else(|| "null".to_owned(), |rolling| check::go(rolling, &fields));
+    let kind = shown::json(&Value::from(text(strategy, &["type"])));
+    check::wrong_go(errors, at, Wrong::NotSupported, &format!("{{\"Type\":{kind},\"RollingUpdate\":{rolling}}}"), why);
+}
+
+/// What a number or percentage counts: a text that is neither counts nothing.
+fn amount(value: Option<&Value>) -> i64 {
+    let number = |text: &str| match text.parse::<i64>() {
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => i64::MAX,
+        parsed => parsed.unwrap_or(0),
+    };
+    match value {
+        Some(Value::String(text)) => check::percent(value).unwrap_or_else(|| number(text)),
+        _ => value.and_then(Value::as_i64).unwrap_or(0),
+    }
+}
+
+fn at_most_all(errors: &mut ErrorList, value: Option<&Value>, at: &FieldPath) {
+    if let Some(given) = value.filter(|value| check::percent(Some(value)).is_some_and(|percent| percent > 100)) {
+        errors.invalid(at.clone(), given.clone(), "must not be greater than 100%");
+    }
 }
 
 fn rolling_deployment(rolling: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let (unavailable, surge) = (get(rolling, &["maxUnavailable"]), get(rolling, &["maxSurge"]));
     check::amount_or_percent(errors, unavailable, &at.child("maxUnavailable"));
     check::amount_or_percent(errors, surge, &at.child("maxSurge"));
-    if is_zero(unavailable) && is_zero(surge) {
+    if amount(unavailable) == 0 && amount(surge) == 0 {
         errors.invalid(
             at.child("maxUnavailable"),
             unavailable.cloned().unwrap_or(Value::Null),
             "may not be 0 when `maxSurge` is 0",
         );
     }
-    if check::percent(unavailable).is_some_and(|p| p > 100) {
-        errors.invalid(at.child("maxUnavailable"), unavailable.cloned().unwrap_or(Value::Null), "must not be greater than 100%");
-    }
+    at_most_all(errors, unavailable, &at.child("maxUnavailable"));
 }
 
-fn stateful_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+fn stateful_set(spec: &Value, fresh: bool, at: &FieldPath, errors: &mut ErrorList) {
     match text(spec, &["podManagementPolicy"]) {
         "" => errors.required(at.child("podManagementPolicy"), ""),
         "OrderedReady" | "Parallel" => {}
@@ -154,11 +170,16 @@ fn stateful_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         "" => errors.required(path, ""),
         "OnDelete" => {
             if let Some(rolling) = get(strategy, &["rollingUpdate"]) {
-                errors.invalid(path.child("rollingUpdate"), rolling.clone(), "only allowed for updateStrategy 'RollingUpdate'");
+                let why = "only allowed for updateStrategy 'RollingUpdate'";
+                check::wrong_go(errors, path.child("rollingUpdate"), Wrong::Invalid, &rolling_set(rolling), why);
             }
         }
         "RollingUpdate" => check::not_negative(errors, strategy, &path, &["rollingUpdate", "partition"]),
-        _ => errors.invalid(path, strategy.clone(), "must be 'RollingUpdate' or 'OnDelete'"),
+        kind => {
+            let rolling = get(strategy, &["rollingUpdate"]).map_or_else(|| "null".to_owned(), rolling_set);
+            let shown = format!("{{\"Type\":{},\"RollingUpdate\":{rolling}}}", shown::json(&Value::from(kind)));
+            check::wrong_go(errors, path, Wrong::Invalid, &shown, "must be 'RollingUpdate' or 'OnDelete'");
+        }
     }
     for field in ["whenDeleted", "whenScaled"] {
         let at = at.child("persistentVolumeClaimRetentionPolicy");
@@ -167,17 +188,40 @@ fn stateful_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             errors.not_supported(at.child(field), policy, &["Retain", "Delete"]);
         }
     }
-    counts(spec, at, &["replicas", "minReadySeconds", "revisionHistoryLimit"], errors);
+    counts(spec, at, &["replicas", "minReadySeconds"], errors);
     check::not_negative(errors, spec, at, &["ordinals", "start"]);
-    for (i, claim) in items(spec, &["volumeClaimTemplates"]).iter().enumerate() {
+    // These two never change again, and older objects have them as they are.
+    let service = text(spec, &["serviceName"]);
+    if fresh && !service.is_empty() {
+        errors.invalid_each(&at.child("serviceName"), service, names::dns_label(service));
+    }
+    for (i, claim) in items(spec, &["volumeClaimTemplates"]).iter().enumerate().filter(|_| fresh) {
         let at = at.child("volumeClaimTemplates").index(i).child("spec");
         super::storage::claim_spec(get(claim, &["spec"]).unwrap_or(&Value::Null), &at, errors);
     }
     selected(spec, at, "statefulset", errors);
     // The host name of such a pod is its own name, whatever the template says.
-    let mut unnamed = spec.clone();
-    crate::tree::remove(&mut unnamed, &["template", "spec", "hostname"]);
-    long_running(&unnamed, at, "StatefulSet", errors);
+    let mut as_run = spec.clone();
+    crate::tree::remove(&mut as_run, &["template", "spec", "hostname"]);
+    set(&mut as_run, &["template", "spec", "volumes"], volumes_with_claims(spec));
+    long_running(&as_run, at, "StatefulSet", errors);
+}
+
+/// The volumes of a pod of a stateful set: one for each claim template, and those of the template that no claim takes the place of.
+fn volumes_with_claims(spec: &Value) -> Vec<Value> {
+    let mut claimed = HashSet::new();
+    let names = items(spec, &["volumeClaimTemplates"]).iter().map(|claim| text(claim, &["metadata", "name"]));
+    let mut volumes: Vec<Value> = names
+        .filter(|name| claimed.insert(*name))
+        .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))
+        .collect();
+    let own = items(spec, &["template", "spec", "volumes"]).iter();
+    volumes.extend(own.filter(|volume| !claimed.contains(text(volume, &["name"]))).cloned());
+    volumes
+}
+
+fn rolling_set(rolling: &Value) -> String {
+    check::go(rolling, &[("Partition", "partition", "0"), ("MaxUnavailable", "maxUnavailable", "null")])
 }
 
 fn daemon_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
@@ -194,13 +238,11 @@ fn daemon_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
                 return;
             };
             let (unavailable, surge) = (get(rolling, &["maxUnavailable"]), get(rolling, &["maxSurge"]));
-            let before = errors.len();
             check::amount_or_percent(errors, unavailable, &at.child("maxUnavailable"));
             check::amount_or_percent(errors, surge, &at.child("maxSurge"));
-            if errors.len() > before {
-                return;
-            }
-            match (is_zero(unavailable), is_zero(surge)) {
+            at_most_all(errors, unavailable, &at.child("maxUnavailable"));
+            at_most_all(errors, surge, &at.child("maxSurge"));
+            match (amount(unavailable) == 0, amount(surge) == 0) {
                 (true, true) => errors.required(at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"),
                 (false, false) => {
                     errors.invalid(
@@ -212,7 +254,10 @@ fn daemon_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
                 _ => {}
             }
         }
-        other => errors.not_supported(path.child("type"), other, &["OnDelete", "RollingUpdate"]),
+        _ => {
+            let strategy = get(spec, &["updateStrategy"]).unwrap_or(&Value::Null);
+            unknown_strategy(strategy, path, "supported values: \"RollingUpdate\", \"OnDelete\"", errors);
+        }
     }
     counts(spec, at, &["revisionHistoryLimit"], errors);
 }

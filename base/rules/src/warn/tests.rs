@@ -240,3 +240,14 @@ fn fields_of_a_service_that_count_for_nothing_are_told() {
         ]
     );
 }
+
+#[test]
+fn a_very_wide_indexed_job_is_warned_of() {
+    let spec = |parallelism: i64| json!({"completionMode": "Indexed", "completions": 100_001, "parallelism": parallelism});
+    let job = |parallelism: i64| told("batch", "jobs", json!({"metadata": {"name": "j"}, "spec": spec(parallelism)}));
+    assert_eq!(job(10_000), [""; 0]);
+    assert_eq!(job(10_001).len(), 1);
+    let cron = json!({"metadata": {"name": "j"}, "spec": {"jobTemplate": {"spec": spec(10_001)}}});
+    let warned = told("batch", "cronjobs", cron);
+    assert!(warned.len() == 1 && warned[0].starts_with("spec.jobTemplate.spec: In Indexed Jobs"), "{warned:?}");
+}

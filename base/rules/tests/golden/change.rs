@@ -56,7 +56,7 @@ pub fn unmark(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(unmark),
         Value::String(text) => match text.as_str() {
             "<time>" | "<creationTimestamp>" | "<deletionTimestamp>" => *text = "2026-01-01T00:00:00Z".into(),
-            "<uuid>" => *text = "0b0ad5ae-5e7c-4c5b-a2a7-000000000000".into(),
+            "<uuid>" | "<uid>" => *text = "0b0ad5ae-5e7c-4c5b-a2a7-000000000000".into(),
             "<ip>" => *text = "10.96.0.7".into(),
             _ if text.contains("<rand>") => *text = text.replace("<rand>", "abcde"),
             _ => {}

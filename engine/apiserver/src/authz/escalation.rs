@@ -1,4 +1,7 @@
 //! Nobody grants what they do not have (Kubernetes: Privilege escalation prevention and bootstrapping).
+use std::collections::{BTreeMap, BTreeSet};
+
+use irori_api::status::quoted;
 use irori_rules::tree;
 use serde_json::Value;
 
@@ -70,37 +73,58 @@ pub fn check(server: &Server, user: &UserInfo, resource: &str, new: &Value, old:
         }
     };
     let own = server.rbac.with(|book| book.rules_for(user, namespace));
-    let missing: Vec<String> = wanted
-        .iter()
-        .flat_map(Rule::atoms)
-        .filter(|atom| !own.iter().any(|rule| rule.covers_atom(atom)))
-        .map(|atom| text(&atom))
-        .collect();
+    let missing: Vec<Rule> =
+        wanted.iter().flat_map(Rule::atoms).filter(|atom| !own.iter().any(|rule| rule.covers_atom(atom))).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    let lines: BTreeSet<String> = joined(missing).iter().map(text).collect();
+    let lines: Vec<String> = lines.into_iter().collect();
     let why = format!(
-        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         user.name,
-        user.groups,
-        missing.join("\n")
+        listed(&user.groups),
+        lines.join("\n")
     );
     Err(Refusal::forbidden(about, &why))
+}
+
+/// Verbs of one resource, or of one object of it, stand together.
+fn joined(atoms: Vec<Rule>) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::with_capacity(atoms.len());
+    let mut places: BTreeMap<Rule, usize> = BTreeMap::new();
+    for atom in atoms {
+        let of = Rule { verbs: Vec::new(), ..atom.clone() };
+        match places.get(&of) {
+            Some(place) if of.paths.is_empty() => rules[*place].verbs.extend(atom.verbs),
+            _ => {
+                places.insert(of, rules.len());
+                rules.push(atom);
+            }
+        }
+    }
+    rules
 }
 
 fn star() -> Vec<String> {
     vec!["*".to_owned()]
 }
 
+/// A list as Go prints it.
+fn listed(list: &[String]) -> String {
+    let quoted: Vec<String> = list.iter().map(|one| quoted(one)).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
 fn text(rule: &Rule) -> String {
     let parts = [
         ("APIGroups", &rule.groups),
         ("Resources", &rule.resources),
-        ("ResourceNames", &rule.names),
         ("NonResourceURLs", &rule.paths),
+        ("ResourceNames", &rule.names),
         ("Verbs", &rule.verbs),
     ];
     let shown: Vec<String> =
-        parts.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name}:{list:?}")).collect();
+        parts.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name}:{}", listed(list))).collect();
     format!("{{{}}}", shown.join(", "))
 }

@@ -172,11 +172,37 @@ async fn nobody_grants_more_than_they_have() {
     mallory.post(&roles, own).await.expect(201);
     let more = role("more", json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]));
     mallory.post(&roles, more).await.refuses(403, "Forbidden", "is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}");
+    // Verbs of one resource are told together, and lists as Go prints them.
+    let several = role("more", json!([{"apiGroups": [""], "resources": ["pods", "nodes"], "verbs": ["get", "list", "delete"]}]));
+    mallory.post(&roles, several).await.refuses(
+        403,
+        "Forbidden",
+        "(groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n\
+         {APIGroups:[\"\"], Resources:[\"nodes\"], Verbs:[\"get\" \"list\" \"delete\"]}\n\
+         {APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"delete\"]}",
+    );
     let bindings = format!("{RBAC}/clusterrolebindings");
     let all = binding("all", "ClusterRole", "cluster-admin", person("mallory"));
     mallory.post(&bindings, all).await.refuses(403, "Forbidden", "is attempting to grant RBAC permissions");
     let wide = role("own", json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]));
     mallory.put(&format!("{roles}/own"), wide).await.refuses(403, "Forbidden", "is attempting to grant");
+}
+
+/// https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
+#[tokio::test]
+async fn a_local_review_is_of_the_namespace_that_it_is_asked_in() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let path = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews";
+    let asked = |metadata: Value, namespace: &str| {
+        let attributes = json!({"namespace": namespace, "verb": "get", "resource": "pods"});
+        json!({"metadata": metadata, "spec": {"user": "u", "resourceAttributes": attributes}})
+    };
+    admin.post(path, asked(json!({}), "default")).await.expect(201);
+    let text = "spec.resourceAttributes.namespace: Invalid value: \"other\": must match metadata.namespace";
+    admin.post(path, asked(json!({}), "other")).await.refuses(422, "Invalid", text);
+    let text = "the namespace of the provided object does not match the namespace sent on the request";
+    admin.post(path, asked(json!({"namespace": "other"}), "other")).await.refuses(400, "BadRequest", text);
 }
 
 #[tokio::test]

@@ -128,6 +128,28 @@ async fn a_collection_is_deleted_as_far_as_it_is_selected() {
     assert_eq!((left["items"].as_array().unwrap().len(), &left["items"][0]["metadata"]["name"]), (1, &json!("b")));
 }
 
+/// https://kubernetes.io/docs/concepts/architecture/garbage-collection/#orphan
+#[tokio::test]
+async fn whoever_deletes_a_job_hears_that_its_pods_stay() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let jobs = "/apis/batch/v1/namespaces/default/jobs";
+    let job = json!({"metadata": {"name": "j"}, "spec": {"template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}});
+    admin.post(jobs, job).await.expect(201);
+    let told =
+        |answer: &Answer| answer.headers.get_all("warning").iter().any(|w| w.to_str().is_ok_and(|w| w.contains("child pods")));
+    for (path, warns) in [
+        (format!("{jobs}/j?dryRun=All"), true),
+        (format!("{jobs}?dryRun=All"), true),
+        (format!("{jobs}/j?dryRun=All&propagationPolicy=Orphan"), false),
+        (format!("{jobs}/j?dryRun=All&propagationPolicy=Background"), false),
+    ] {
+        let answer = admin.delete(&path).await;
+        assert_eq!((answer.code, told(&answer)), (200, warns), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn an_eviction_deletes_unless_a_budget_covers_the_pod() {
     let api = Api::start().await;

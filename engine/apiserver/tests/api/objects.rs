@@ -357,3 +357,18 @@ async fn warnings_of_an_answer_are_cut_where_they_are_too_many() {
     assert_eq!(told.len(), 16, "4,096 characters of 256 each");
     assert!(told.iter().all(|bytes| *bytes < 300), "{told:?}");
 }
+
+/// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+#[tokio::test]
+async fn kinds_that_want_the_version_of_an_update_want_it_beside_the_uid_too() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let classes = "/apis/node.k8s.io/v1/runtimeclasses";
+    let mut class = admin.post(classes, json!({"metadata": {"name": "c"}, "handler": "h"})).await.expect(201);
+    class["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    let path = format!("{classes}/c");
+    let text = "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
+    admin.put(&path, class.clone()).await.refuses(422, "Invalid", text);
+    class["metadata"]["uid"] = "other".into();
+    admin.put(&path, class.clone()).await.refuses(409, "Conflict", "Precondition failed: UID in precondition: other");
+}
