@@ -43,5 +43,5 @@ pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_creat
 pub use print::{hide_internal, human_duration, prints_by_default, table_cells, table_columns};
 pub use scale::{read_scale, write_scale};
 pub use templates::template_path;
-pub use validate::{validate_create, validate_scale, validate_update};
+pub use validate::{validate_create, validate_finalize, validate_scale, validate_update};
 pub use warn::warnings;

@@ -147,19 +147,6 @@ pub fn shape_event(server: &Server, query: &Query, row: &Row, wanted: Wanted, ob
     }
 }
 
-/// A bookmark as an empty table, or as metadata.
-pub fn shape_bookmark(wanted: Wanted, object: Value) -> Value {
-    match wanted.shape {
-        Shape::Itself => object,
-        Shape::Metadata => partial(wanted, object),
-        Shape::Table => {
-            let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-            let row = json!({"cells": [], "object": partial(wanted, object)});
-            json!({"kind": "Table", "apiVersion": meta_version(wanted), "metadata": meta, "columnDefinitions": null, "rows": [row]})
-        }
-    }
-}
-
 fn partial(wanted: Wanted, object: Value) -> Value {
     let mut partial = metadata_only(object);
     partial["kind"] = "PartialObjectMetadata".into();

@@ -4,6 +4,7 @@ mod access;
 mod admission;
 mod applying;
 mod deleting;
+mod ending;
 mod expiry;
 mod forms;
 mod harness;
