@@ -40,7 +40,7 @@ pub use default::{default_object, default_type};
 pub use fields::{field_value, selectable_fields, unsupported_field};
 pub use patch::{PatchError, PatchKind, apply_patch};
 pub use prepare::{Birth, Part, Strategy, bind_pod, generated_name, prepare_create, prepare_update, strategy};
-pub use print::{hide_internal, human_duration, prints_by_default, table_cells, table_columns};
+pub use print::{hide_internal, human_duration, order_rows, prints_by_default, table_cells, table_columns, table_conditions};
 pub use scale::{read_scale, write_scale};
 pub use templates::template_path;
 pub use validate::{validate_create, validate_finalize, validate_scale, validate_update};

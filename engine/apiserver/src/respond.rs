@@ -181,6 +181,9 @@ pub fn table<'a>(
     let rows: Vec<Value> = objects
         .map(|object| {
             let mut line = json!({"cells": irori_rules::table_cells(row, object, now_s)});
+            if let Some(conditions) = irori_rules::table_conditions(row, object) {
+                line["conditions"] = conditions;
+            }
             match include.as_str() {
                 "None" => {}
                 "Object" => line["object"] = object.clone(),
@@ -248,7 +251,8 @@ pub fn list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Ans
     });
     let shown = match wanted.shape {
         Shape::Table => {
-            let objects: Vec<Value> = objects.collect();
+            let mut objects: Vec<Value> = objects.collect();
+            irori_rules::order_rows(row, &mut objects);
             table(server, &call.query, row, wanted, meta, objects.iter(), true)
         }
         Shape::Metadata => json!({
