@@ -99,7 +99,7 @@ fn validation_of(call: &Call) -> Result<FieldValidation, &str> {
     }
 }
 
-/// `dryRun` of a deletion's query: `All`, or it is not said at all.
+/// `dryRun` of a deletion's query: `All` or nothing.
 pub fn dry_run(call: &Call) -> Answered<bool> {
     let mut errors = ErrorList::default();
     let dry = dry_run_into(call.query.all("dryRun"), &mut errors);
@@ -115,12 +115,10 @@ pub fn dry_run_of(options: &Value) -> Answered<bool> {
 }
 
 fn dry_run_into<'a>(asked: impl Iterator<Item = &'a str>, errors: &mut ErrorList) -> bool {
-    let mut dry = false;
-    for value in asked {
-        if value != "All" {
-            errors.not_supported(FieldPath::new("dryRun"), value, &["All"]);
-        }
-        dry = true;
+    let asked: Vec<&str> = asked.collect();
+    let dry = !asked.is_empty();
+    if asked.iter().any(|value| *value != "All") {
+        errors.not_supported(FieldPath::new("dryRun"), asked, &["All"]);
     }
     dry
 }

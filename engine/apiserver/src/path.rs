@@ -12,7 +12,7 @@ use irori_http::{Request, Response};
 use crate::{
     authn, authz,
     call::{Call, Entrance},
-    change, collection, delete, impersonation, limits, paths, read,
+    change, collection, delete, impersonation, limits, negotiate, paths, read,
     refusal::{Answered, Refusal},
     respond, reviews,
     server::Server,
@@ -87,7 +87,10 @@ async fn resource(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     let verb = call.asked.verb;
     if row.storage.is_none() {
         return match verb {
-            "create" if call.asked.name.is_empty() => reviews::create(server, call, row).await,
+            "create" if call.asked.name.is_empty() => {
+                negotiate::admit(call, false)?;
+                reviews::create(server, call, row).await
+            }
             "get" | "update" | "patch" | "delete" => Err(Refusal::no_such_path()), // a review has no name to ask for
             _ => Err(not_supported()),
         };
@@ -97,6 +100,7 @@ async fn resource(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     if !row.supports(verb) || (matches!(verb, "update" | "patch") && !named) || (verb == "create" && named) {
         return Err(not_supported());
     }
+    negotiate::admit(call, true)?;
     match verb {
         "get" => read::get(server, call, row).await,
         "list" => read::list(server, call, row).await,

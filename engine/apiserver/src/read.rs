@@ -1,7 +1,11 @@
 //! get and list.
 use std::sync::Arc;
 
-use irori_api::{row::Row, status::Status};
+use irori_api::{
+    names,
+    row::Row,
+    status::{Status, quoted},
+};
 use irori_http::Response;
 use irori_store::{Entry, Key, Range, Revision, StoreError};
 use serde_json::Value;
@@ -33,10 +37,15 @@ pub fn prefix(row: &Row, namespace: &str) -> Answered<String> {
 
 /// The key of one object. Whatever the kind's own rules say of names, none may be more than one step of a key.
 pub fn key(row: &Row, namespace: &str, name: &str) -> Answered<String> {
-    if name.is_empty() || !is_segment(name) {
-        return Err(Refusal::bad_request(format!(
-            "invalid name {name:?}: it may not be '.' or '..', nor contain '/', '%' or control characters"
-        )));
+    if name.is_empty() {
+        return Err(Refusal::bad_request("Name parameter required."));
+    }
+    if !is_segment(name) {
+        let mut why = names::path_segment(name);
+        if name.contains(char::is_control) {
+            why.push("may not contain control characters".into());
+        }
+        return Err(Refusal::bad_request(format!("Name parameter invalid: {}: {}", quoted(name), why.join(";"))));
     }
     Ok(prefix(row, if row.namespaced { namespace } else { "" })? + name)
 }

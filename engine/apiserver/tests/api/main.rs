@@ -16,4 +16,5 @@ mod nodes;
 mod objects;
 mod policies;
 mod services;
+mod shapes;
 mod watching;
