@@ -20,7 +20,8 @@ use crate::{
 pub async fn delete(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
     let list = ListOptions::read(&call.query)?;
     list.check_list()?;
-    let options = DeleteOptions::read(server, call, row).await?;
+    let options = DeleteOptions::read(server, call).await?;
+    delete::warn_of_what_stays(call, row, &options);
     let selection = Selection::read(row, &list)?;
     let namespace = call.asked.namespace.clone();
     let listed = read::page(server, row, &namespace, &list, &selection).await?;

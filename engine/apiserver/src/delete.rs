@@ -43,8 +43,7 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
-    /// Of a deletion, or of one of a collection; what the kind has to say of them becomes a warning.
-    pub async fn read(server: &Server, call: &mut Call, row: &Row) -> Answered<Self> {
+    pub async fn read(server: &Server, call: &mut Call) -> Answered<Self> {
         let mut out = Self { dry_run: options::dry_run(call)?, ..Self::default() };
         let form = negotiate::body_form(call)?;
         let bytes = decode::body(call).await?;
@@ -81,15 +80,9 @@ impl DeleteOptions {
             }
         };
         out.accepted = orphan == Some(false);
-        if out.propagation.is_none() && (row.gvr.group.as_str(), row.gvr.resource.as_str()) == ("batch", "jobs") {
-            call.warn(ORPHANED_PODS);
-        }
         Ok(out)
     }
 }
-
-/// Jobs are the last kind whose dependents stay by default.
-const ORPHANED_PODS: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
 
 fn check_body(server: &Server, body: &Value) -> Answered<()> {
     let kind = body.get("kind").and_then(Value::as_str).unwrap_or("DeleteOptions");
@@ -123,7 +116,8 @@ pub enum Deleted {
 
 /// DELETE of one object.
 pub async fn delete(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
-    let options = DeleteOptions::read(server, call, row).await?;
+    let options = DeleteOptions::read(server, call).await?;
+    warn_of_what_stays(call, row, &options);
     let name = call.asked.name.clone();
     let namespace = call.asked.namespace.clone();
     let deleted = delete_named(server, call, row, &namespace, &name, &options).await?;
@@ -293,6 +287,16 @@ fn grace_s(pod: &Value, options: &DeleteOptions) -> i64 {
     };
     let over = matches!(tree::text(pod, &["status", "phase"]), "Failed" | "Succeeded");
     if tree::text(pod, &["spec", "nodeName"]).is_empty() || over { 0 } else { asked }
+}
+
+/// Pods of a job stay behind unless somebody says otherwise, which few expect.
+pub fn warn_of_what_stays(call: &mut Call, row: &Row, options: &DeleteOptions) {
+    if (row.gvr.group.as_str(), row.gvr.resource.as_str()) == ("batch", "jobs") && options.propagation.is_none() {
+        call.warn(
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set \
+             propagationPolicy=Orphan to suppress this warning",
+        );
+    }
 }
 
 /// The finalizers that the propagation policy leaves.
