@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, fmt};
 use serde_json::Value;
 
 use crate::{
+    field::FieldPath,
     names,
     status::{Status, quoted},
 };
@@ -241,7 +242,8 @@ impl<'a> Parser<'a> {
             return Err(format!("found '{key}', expected: identifier"));
         }
         if let Some(why) = names::qualified_name(key).first() {
-            return Err(format!("{}: Invalid value: {}: {why}", "key", quoted(key)));
+            // Upstream's parser has no path for the key, and says so.
+            return Err(format!("{}: Invalid value: {}: {why}", FieldPath::root(), quoted(key)));
         }
         if absent {
             return Requirement::new(key, Operator::DoesNotExist, BTreeSet::new());

@@ -186,6 +186,12 @@ impl Status {
         Status::new(406, "NotAcceptable", message)
     }
 
+    /// 406 of upstream's router, which looks at types alone.
+    pub fn not_routable(produced: &[&str]) -> Status {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", produced.join(", "));
+        Status::new(406, "NotAcceptable", message).with_details(Details::default())
+    }
+
     /// 415.
     pub fn unsupported_media_type(accepted: &[&str]) -> Status {
         let message =

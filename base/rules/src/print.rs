@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     managed::TEMPLATE_GENERATION,
-    tree::{get, remove, text},
+    tree::{get, int, remove, text},
 };
 
 mod age;
@@ -57,6 +57,25 @@ pub fn hide_internal(row: &Row, metadata: &mut Value) {
     }
 }
 
+/// What a row is marked with: a pod that has ended.
+pub fn table_conditions(row: &Row, object: &Value) -> Option<Value> {
+    match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
+        ("", "Pod") => pod::conditions(object),
+        _ => None,
+    }
+}
+
+/// Puts the objects of a list in the order in which they are shown, where it is not that of their names.
+pub fn order_rows(row: &Row, objects: &mut [Value]) {
+    if (row.gvk.group.as_str(), row.gvk.kind.as_str()) == ("flowcontrol.apiserver.k8s.io", "FlowSchema") {
+        let precedence = |object: &Value| int(object, &["spec", "matchingPrecedence"]).unwrap_or(0);
+        objects.sort_by(|a, b| {
+            let name = |object| text(object, &["metadata", "name"]);
+            precedence(a).cmp(&precedence(b)).then_with(|| name(a).cmp(name(b)))
+        });
+    }
+}
+
 /// What a cell is made from: the object and the time, in seconds since 1970.
 #[derive(Clone, Copy)]
 struct Shown<'a> {
@@ -90,7 +109,12 @@ impl<'a> Shown<'a> {
     }
 
     fn count(&self, path: &[&str]) -> Value {
-        crate::tree::int(self.object, path).unwrap_or(0).into()
+        int(self.object, path).unwrap_or(0).into()
+    }
+
+    /// A quantity; one that is absent is zero.
+    fn quantity(&self, path: &[&str]) -> Value {
+        self.or(path, "0")
     }
 
     fn len(&self, path: &[&str]) -> usize {

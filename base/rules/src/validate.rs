@@ -154,6 +154,13 @@ pub fn validate_scale(scale: &Value) -> ErrorList {
     errors
 }
 
+/// What is wrong with the finalizers that a namespace itself is to have (`namespaces/NAME/finalize`); empty if nothing.
+pub fn validate_finalize(namespace: &Value) -> ErrorList {
+    let mut errors = ErrorList::default();
+    meta::namespace_finalizers(namespace, &mut errors);
+    errors
+}
+
 /// The rules of a kind for everything but metadata. `old`: what it was, at an update.
 fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let fresh = old.is_none();

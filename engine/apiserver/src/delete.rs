@@ -9,7 +9,7 @@ use irori_api::{
 use irori_http::Response;
 use irori_rules::tree;
 use irori_store::Entry;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     admission::{self, Attributes, Operation},
@@ -59,24 +59,21 @@ impl DeleteOptions {
         let given = |key: &str| tree::get(&body, &["preconditions", key]).and_then(Value::as_str).map(str::to_owned);
         (out.uid, out.revision) = (given("uid"), given("resourceVersion"));
         out.dry_run |= options::dry_run_of(&body)?;
-        let policy = match tree::text(&body, &["propagationPolicy"]) {
-            "" => call.query.text("propagationPolicy").unwrap_or("").to_owned(),
-            said => said.to_owned(),
-        };
+        let policy = tree::get(&body, &["propagationPolicy"]).and_then(Value::as_str).or(call.query.get("propagationPolicy"));
         let orphan = tree::get(&body, &["orphanDependents"])
             .and_then(Value::as_bool)
             .or_else(|| call.query.text("orphanDependents").map(|v| v != "false" && v != "0"));
-        if !policy.is_empty() && orphan.is_some() {
+        if let (Some(policy), Some(_)) = (policy, orphan) {
             let why = "orphanDependents and deletionPropagation cannot be both set";
             let error = FieldError::new(FieldPath::new("propagationPolicy"), Wrong::Invalid, policy, why);
             return Err(Refusal::invalid_option("DeleteOptions", error));
         }
-        out.propagation = match (policy.as_str(), orphan) {
-            ("Orphan", _) | ("", Some(true)) => Some(Propagation::Orphan),
-            ("Background", _) | ("", Some(false)) => Some(Propagation::Background),
-            ("Foreground", _) => Some(Propagation::Foreground),
-            ("", None) => None,
-            (other, _) => {
+        out.propagation = match (policy, orphan) {
+            (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
+            (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+            (Some("Foreground"), _) => Some(Propagation::Foreground),
+            (None, None) => None,
+            (Some(other), _) => {
                 let mut errors = ErrorList::default();
                 errors.not_supported(FieldPath::new("propagationPolicy"), other, &["Foreground", "Background", "Orphan", "nil"]);
                 return Err(Refusal::invalid(About { group: "meta.k8s.io", resource: "DeleteOptions", name: "" }, &errors));
@@ -181,6 +178,10 @@ pub async fn delete_named(
 fn check_preconditions(row: &Row, object: &Value, entry: &Entry, options: &DeleteOptions) -> Answered<()> {
     let name = change::text(object, "name");
     let fail = |what: &str, wanted: &str, is: &str, perhaps: &str| {
+        if ends_in_stages(row) {
+            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}");
+            return Err(Refusal::conflict(read::about(row, name), &why));
+        }
         let why = format!(
             "the {what} in the precondition ({wanted}) does not match the {what} in record ({is}). The object might have been {perhaps}"
         );
@@ -196,13 +197,30 @@ fn check_preconditions(row: &Row, object: &Value, entry: &Entry, options: &Delet
     }
 }
 
+/// Kinds that are the door to other objects: a first deletion marks them, and what is behind them goes before they do.
+fn ends_in_stages(row: &Row) -> bool {
+    is_namespace(row) || is_definition(row)
+}
+
+fn is_namespace(row: &Row) -> bool {
+    row.gvk.group.is_empty() && row.gvk.kind == "Namespace"
+}
+
+fn is_definition(row: &Row) -> bool {
+    row.gvk.group == "apiextensions.k8s.io" && row.gvk.kind == "CustomResourceDefinition"
+}
+
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// One attempt on one entry.
 async fn one(server: &Server, row: &Row, entry: &Entry, old: Value, options: &DeleteOptions) -> Result<Deleted, Lost> {
-    if row.gvk.kind == "Namespace" && row.gvk.group.is_empty() {
+    if is_namespace(row) {
         return namespace(server, row, entry, old, options).await;
+    }
+    if is_definition(row) && change::text(&old, "deletionTimestamp").is_empty() {
+        return definition(server, row, entry, old, options).await;
     }
     let mut object = old.clone();
     let finalizers = finalizers(row, &object, options);
@@ -323,20 +341,53 @@ fn set_finalizers(object: &mut Value, finalizers: Vec<Value>) {
 async fn namespace(server: &Server, row: &Row, entry: &Entry, old: Value, options: &DeleteOptions) -> Result<Deleted, Lost> {
     let mut object = old.clone();
     let finalizers = finalizers(row, &object, options);
-    set_finalizers(&mut object, finalizers.clone());
+    let is_empty = tree::items(&object, &["spec", "finalizers"]).is_empty();
     if change::text(&object, "deletionTimestamp").is_empty() {
+        set_finalizers(&mut object, finalizers.clone());
         let now = change::now(server);
         tree::set(&mut object, &["metadata", "deletionTimestamp"], now);
         tree::set(&mut object, &["status", "phase"], "Terminating");
-        if !tree::items(&object, &["spec", "finalizers"]).is_empty() || !finalizers.is_empty() {
+        if !is_empty || !finalizers.is_empty() {
             return keep(server, row, entry, &old, object, options).await;
         }
-    } else if !tree::items(&object, &["spec", "finalizers"]).is_empty() {
-        let why = "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will automatically be purged by the system.";
-        return Err(Refusal::conflict(read::about(row, change::text(&object, "name")), why).into());
+    } else if !is_empty {
+        return Ok(Deleted::Waiting(object)); // it is on its way: nothing changes
     } else if !finalizers.is_empty() {
+        set_finalizers(&mut object, finalizers);
         return keep(server, row, entry, &old, object, options).await;
     }
     commit::delete(server, row, entry, &object, options.dry_run).await?;
     Ok(Deleted::Gone(object))
+}
+
+/// A definition is answered as it is while its objects go. There are none here, so that it has ended with the answer, unless somebody
+/// else has a finalizer on it.
+async fn definition(server: &Server, row: &Row, entry: &Entry, old: Value, options: &DeleteOptions) -> Result<Deleted, Lost> {
+    let now = change::now(server);
+    let mut left = old.clone();
+    tree::set(&mut left, &["metadata", "deletionTimestamp"], now.clone());
+    let mut conditions = tree::items(&old, &["status", "conditions"]).to_vec();
+    conditions.retain(|condition| condition["type"] != "Terminating");
+    conditions.push(json!({
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will be initiated soon",
+    }));
+    tree::set(&mut left, &["status", "conditions"], conditions);
+    let mut finalizers: Vec<Value> = tree::items(&old, &["metadata", "finalizers"]).to_vec();
+    finalizers.retain(|finalizer| finalizer != CLEANUP);
+    set_finalizers(&mut left, finalizers.clone());
+    let kept = !finalizers.is_empty();
+    finalizers.push(CLEANUP.into());
+    let mut shown = left.clone();
+    set_finalizers(&mut shown, finalizers);
+    if kept {
+        commit::update(server, row, entry, &old, &mut left, options.dry_run).await?;
+        tree::set(&mut shown, &["metadata", "resourceVersion"], change::text(&left, "resourceVersion").to_owned());
+    } else {
+        commit::delete(server, row, entry, &left, options.dry_run).await?;
+    }
+    Ok(Deleted::Waiting(shown))
 }

@@ -48,7 +48,7 @@ pub async fn answer(server: &Arc<Server>, call: &Call, path: &str) -> Answered<R
 }
 
 /// Upstream answers unknown paths in plain text.
-fn nothing_here(call: &Call) -> Response {
+pub fn nothing_here(call: &Call) -> Response {
     respond::bytes(call, 404, "text/plain; charset=utf-8", "404 page not found\n")
 }
 
@@ -99,7 +99,9 @@ async fn openapi_v2(server: &Arc<Server>, call: &Call) -> Answered<Response> {
         | "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => Some((&server.openapi_v2.protobuf, V2_PROTOBUF)),
         _ => None,
     });
-    let (known, content_type) = form.ok_or_else(|| Refusal::not_acceptable(&[V2_JSON, V2_PROTOBUF]))?;
+    let Some((known, content_type)) = form else {
+        return Ok(respond::plain(406, "text/plain; charset=utf-8", irori_http::empty()));
+    };
     if let Some(etag) = known.get()
         && has_it(call, etag)
     {
@@ -130,7 +132,26 @@ async fn openapi_v3(server: &Arc<Server>, call: &Call, group: &str, version: &st
     if !json {
         return Err(Refusal::not_acceptable(&["application/json"]));
     }
-    Ok(with_etag(call, "application/json", document))
+    let etag = discovery::etag(document.as_bytes());
+    let Some(hash) = call.query.text("hash") else { return Ok(with_etag(call, "application/json", document)) };
+    if hash != etag {
+        let mut moved = respond::plain(301, "text/html; charset=utf-8", irori_http::empty());
+        if let Ok(there) = HeaderValue::from_str(&format!("{}?hash={etag}", call.asked.path)) {
+            moved.headers_mut().insert(header::LOCATION, there);
+        }
+        return Ok(moved);
+    }
+    // What has this hash never changes.
+    let mut response = with_etag(call, "application/json", document);
+    let expires = server.clock.now().checked_add(irori_runtime::SignedDuration::from_hours(365 * 24));
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    if let Some(expires) =
+        expires.ok().and_then(|end| HeaderValue::from_str(&end.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string()).ok())
+    {
+        headers.insert(header::EXPIRES, expires);
+    }
+    Ok(response)
 }
 
 /// The document, or 304 for who has it already.

@@ -41,6 +41,7 @@ mod flow;
 mod follow;
 mod impersonation;
 mod negotiate;
+mod next;
 mod options;
 mod patch;
 mod path;

@@ -12,7 +12,7 @@ use irori_http::{Request, Response};
 use crate::{
     authn, authz,
     call::{Call, Entrance},
-    change, collection, delete, impersonation, limits, paths, read,
+    change, collection, delete, impersonation, limits, negotiate, paths, read,
     refusal::{Answered, Refusal},
     respond, reviews,
     server::Server,
@@ -64,22 +64,33 @@ async fn stages(server: &Arc<Server>, call: &mut Call) -> Answered<Response> {
 fn row(server: &Server, call: &Call) -> Answered<Arc<Row>> {
     let asked = &call.asked;
     let row = server.tables.resource(&asked.group, &asked.version, &asked.resource).ok_or_else(Refusal::no_such_path)?;
-    // A namespaced kind is listed over all namespaces without naming one; everything else needs it, and a cluster-wide kind has none.
-    let wrong_scope = if row.namespaced {
-        asked.namespace.is_empty() && !matches!(asked.verb, "list" | "watch" | "create")
-    } else {
+    if asked.misused {
+        return Err(not_supported());
+    }
+    if !row.namespaced {
         // A namespace lies in itself, so that its own roles may speak of it; `namespaces/A/namespaces/B` is nowhere.
         let itself = row.gvr.resource == "namespaces" && asked.namespace == asked.name;
-        !asked.namespace.is_empty() && !itself
-    };
-    if wrong_scope { Err(Refusal::no_such_path()) } else { Ok(row.clone()) }
+        return if asked.namespace.is_empty() || itself { Ok(row.clone()) } else { Err(Refusal::no_such_path()) };
+    }
+    if !asked.namespace.is_empty() {
+        return Ok(row.clone());
+    }
+    // Over all namespaces a namespaced kind is listed and watched, if it can be; nothing else is done there.
+    match asked.verb {
+        "list" | "watch" if row.supports("list") => Ok(row.clone()),
+        _ if asked.name.is_empty() && row.supports("list") => Err(not_supported()),
+        _ => Err(Refusal::no_such_path()),
+    }
 }
 
 async fn resource(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: crate::flow::Place) -> Answered<Response> {
     let verb = call.asked.verb;
     if row.storage.is_none() {
         return match verb {
-            "create" if call.asked.name.is_empty() => reviews::create(server, call, row).await,
+            "create" if call.asked.name.is_empty() => {
+                negotiate::admit(call, false)?;
+                reviews::create(server, call, row).await
+            }
             "get" | "update" | "patch" | "delete" => Err(Refusal::no_such_path()), // a review has no name to ask for
             _ => Err(not_supported()),
         };
@@ -89,6 +100,7 @@ async fn resource(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     if !row.supports(verb) || (matches!(verb, "update" | "patch") && !named) || (verb == "create" && named) {
         return Err(not_supported());
     }
+    negotiate::admit(call, true)?;
     match verb {
         "get" => read::get(server, call, row).await,
         "list" => read::list(server, call, row).await,

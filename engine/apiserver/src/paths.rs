@@ -1,22 +1,14 @@
 //! Paths that are no resources: discovery, OpenAPI, health, version.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
 };
 
+use irori_api::status::quoted;
 use irori_http::Response;
 use serde_json::{Value, json};
 
-use crate::{
-    call::Call,
-    discovery, limits,
-    negotiate::Form,
-    path,
-    refusal::{Answered, Refusal},
-    respond,
-    server::Server,
-    upkeep,
-};
+use crate::{call::Call, discovery, limits, negotiate::Form, path, refusal::Answered, respond, server::Server, upkeep};
 
 pub async fn answer(server: &Arc<Server>, call: &mut Call) -> Answered<Response> {
     let below = call.asked.path.strip_prefix(upkeep::ROOT).filter(|below| below.is_empty() || below.starts_with('/'));
@@ -54,9 +46,9 @@ pub fn version() -> Value {
     })
 }
 
-const CHECKS: [&str; 3] = ["ping", "log", "store"];
+const CHECKS: [&str; 3] = ["ping", "log", "etcd"];
 
-/// Whether one part works.
+/// Whether one part works. The store has upstream's name, whatever it is.
 async fn check(server: &Server, name: &str) -> Option<Result<(), String>> {
     match name {
         "ping" | "log" => Some(Ok(())),
@@ -75,11 +67,11 @@ async fn health(server: &Server, call: &Call, path: &str) -> Answered<Response> 
     if path == "/readyz" {
         names.extend(["started", "shutdown"]);
     }
-    let excluded: Vec<&str> = call.query.all("exclude").collect();
+    let mut excluded: BTreeSet<&str> = call.query.all("exclude").collect();
     let mut lines = String::new();
     let mut failed = 0;
     for name in names {
-        if excluded.contains(&name) {
+        if excluded.remove(name) {
             lines += &format!("[+]{name} excluded: ok\n");
             continue;
         }
@@ -92,6 +84,10 @@ async fn health(server: &Server, call: &Call, path: &str) -> Answered<Response> 
             _ => lines += &format!("[+]{name} ok\n"),
         }
     }
+    if !excluded.is_empty() {
+        let names: Vec<String> = excluded.into_iter().map(quoted).collect();
+        lines += &format!("warn: some health checks cannot be excluded: no matches for {}\n", names.join(","));
+    }
     let word = path.trim_start_matches('/');
     let (code, text) = match (failed, call.query.get("verbose").is_some()) {
         (0, false) => (200, "ok".to_owned()),
@@ -103,7 +99,7 @@ async fn health(server: &Server, call: &Call, path: &str) -> Answered<Response> 
 
 async fn one_check(server: &Server, call: &Call, name: &str) -> Answered<Response> {
     match check(server, name).await {
-        None => Err(Refusal::no_such_path()),
+        None => Ok(discovery::nothing_here(call)),
         Some(Ok(())) => Ok(respond::bytes(call, 200, "text/plain; charset=utf-8", "ok")),
         Some(Err(why)) => {
             tracing::warn!(check = name, "health: {why}");

@@ -113,6 +113,9 @@ fn registry_key(ours: &str) -> String {
         "replicationcontrollers" => "controllers",
         "nodes" => "minions",
         "ingresses" => "ingress",
+        // Servers of their own, which store by group.
+        "customresourcedefinitions" => "apiextensions.k8s.io/customresourcedefinitions",
+        "apiservices" => "apiregistration.k8s.io/apiservices",
         other => other,
     };
     format!("{theirs}/{rest}")

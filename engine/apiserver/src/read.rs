@@ -1,15 +1,19 @@
 //! get and list.
 use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use irori_api::{row::Row, status::Status};
+use irori_api::{
+    names,
+    row::Row,
+    status::{Status, quoted},
+};
 use irori_http::Response;
 use irori_store::{Entry, Key, Range, Revision, StoreError};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     call::Call,
     limits,
+    next::Next,
     query::{ListOptions, Match},
     refusal::{About, Answered, Refusal},
     respond::{self, Listed},
@@ -33,10 +37,15 @@ pub fn prefix(row: &Row, namespace: &str) -> Answered<String> {
 
 /// The key of one object. Whatever the kind's own rules say of names, none may be more than one step of a key.
 pub fn key(row: &Row, namespace: &str, name: &str) -> Answered<String> {
-    if name.is_empty() || !is_segment(name) {
-        return Err(Refusal::bad_request(format!(
-            "invalid name {name:?}: it may not be '.' or '..', nor contain '/', '%' or control characters"
-        )));
+    if name.is_empty() {
+        return Err(Refusal::bad_request("Name parameter required."));
+    }
+    if !is_segment(name) {
+        let mut why = names::path_segment(name);
+        if name.contains(char::is_control) {
+            why.push("may not contain control characters".into());
+        }
+        return Err(Refusal::bad_request(format!("Name parameter invalid: {}: {}", quoted(name), why.join(";"))));
     }
     Ok(prefix(row, if row.namespaced { namespace } else { "" })? + name)
 }
@@ -74,7 +83,7 @@ pub async fn namespace(server: &Server, name: &str) -> Answered<Option<Entry>> {
 
 /// GET of one object.
 pub async fn get(server: &Server, call: &Call, row: &Row) -> Answered<Response> {
-    if let Some(revision) = call.query.text("resourceVersion").and_then(|v| v.parse::<u64>().ok()) {
+    if let Some(revision) = call.query.revision()? {
         wait_for(server, revision).await?;
     }
     let entry = find(server, row, &call.asked.namespace, &call.asked.name).await?;
@@ -94,38 +103,6 @@ pub async fn wait_for(server: &Server, revision: u64) -> Answered<()> {
     }
 }
 
-/// Where the next page goes on.
-#[derive(Debug, PartialEq, Eq)]
-struct Next {
-    /// -1: whatever is newest then.
-    revision: i64,
-    /// Relative to the prefix of the list.
-    after: String,
-}
-
-impl Next {
-    fn encode(&self) -> String {
-        URL_SAFE_NO_PAD
-            .encode(json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": format!("{}\0", self.after)}).to_string())
-    }
-
-    fn decode(token: &str) -> Answered<Self> {
-        let broken = |why: &str| Refusal::bad_request(format!("continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| broken(&e.to_string()))?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|e| broken(&e.to_string()))?;
-        if value["v"] != "meta.k8s.io/v1" {
-            return Err(broken("server does not recognize this encoded version"));
-        }
-        let (Some(revision), Some(start)) = (value["rv"].as_i64(), value["start"].as_str()) else {
-            return Err(broken("incorrect encoded start resourceVersion"));
-        };
-        if revision == 0 || start.contains("..") || start.starts_with('/') {
-            return Err(broken("incorrect encoded start"));
-        }
-        Ok(Self { revision, after: start.trim_end_matches('\0').to_owned() })
-    }
-}
-
 /// GET of a collection.
 pub async fn list(server: &Arc<Server>, call: &Call, row: &Row) -> Answered<Response> {
     let options = ListOptions::read(&call.query)?;
@@ -142,10 +119,10 @@ pub async fn page(server: &Server, row: &Row, namespace: &str, options: &ListOpt
     let mut after: Option<Key> = None;
     match &options.next {
         Some(token) => {
+            let next = Next::decode(token)?;
             if options.revision.is_some_and(|r| r != 0) {
                 return Err(Refusal::bad_request("specifying resource version is not allowed when using continue"));
             }
-            let next = Next::decode(token)?;
             after = Some(Key::from(format!("{prefix}{}", next.after)));
             at = u64::try_from(next.revision).ok().map(Revision);
         }
@@ -202,17 +179,4 @@ pub async fn page(server: &Server, row: &Row, namespace: &str, options: &ListOpt
 fn continue_expired(after: Option<&Key>, prefix: &str) -> Refusal {
     let after = after.map(|k| k[prefix.len()..].to_owned()).unwrap_or_default();
     Status::continue_expired(Some(Next { revision: -1, after }.encode())).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_continue_token_says_what_it_was_made_of() {
-        let next = Next { revision: 7, after: "default/web".to_owned() };
-        assert_eq!(Next::decode(&next.encode()).ok(), Some(next));
-        assert!(Next::decode("%%%").is_err());
-        assert!(Next::decode(&URL_SAFE_NO_PAD.encode("{\"v\":\"other\"}")).is_err());
-    }
 }

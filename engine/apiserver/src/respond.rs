@@ -80,8 +80,11 @@ pub fn value(server: &Server, call: &Call, form: Form, code: u16, value: &Value)
 /// A tree in the storage version of the row's kind (or already the row's own), as the client wants it.
 pub fn object(server: &Server, call: &Call, row: &Row, code: u16, object: Value) -> Answered<Response> {
     let wanted = negotiate::wanted(call)?;
+    if wanted.shape == Shape::MetadataList {
+        return Err(wrong_shape("PartialObjectMetadataList", "not a list", &go_type(row)));
+    }
     let object = irori_rules::convert(object, &row.gvk);
-    let shown = shape(server, call, row, wanted, object);
+    let shown = shape_event(server, &call.query, row, wanted, object, true);
     Ok(value(server, call, wanted.form, code, &shown))
 }
 
@@ -121,13 +124,17 @@ pub fn tree(server: &Server, row: &Row, entry: &Entry) -> Answered<Value> {
     Ok(object)
 }
 
-/// An object in the shape that was agreed on.
-pub fn shape(server: &Server, call: &Call, row: &Row, wanted: Wanted, object: Value) -> Value {
-    match wanted.shape {
-        Shape::Itself => object,
-        Shape::Table => table(server, &call.query, row, wanted, meta_of(&object), std::iter::once(&object), true),
-        Shape::Metadata => partial(wanted, object),
-    }
+/// The refusal to show an object as what it is not.
+fn wrong_shape(asked: &str, is: &str, go_type: &str) -> Refusal {
+    let message = format!("you requested {asked}, but the requested object is {is} ({go_type})");
+    Refusal::new(406, "NotAcceptable", message)
+}
+
+/// The type of a kind inside upstream, where groups are packages.
+fn go_type(row: &Row) -> String {
+    let group = row.storage.as_ref().map_or(&row.gvk.group, |storage| &storage.version.group);
+    let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) };
+    format!("*{package}.{}", row.gvk.kind)
 }
 
 /// The list metadata of a table with one object: its revision, unless it was never stored.
@@ -138,25 +145,12 @@ fn meta_of(object: &Value) -> Value {
     }
 }
 
-/// The same for one event of a watch; `header`: a table says its columns.
+/// An object in the shape that was agreed on; `header`: a table says its columns.
 pub fn shape_event(server: &Server, query: &Query, row: &Row, wanted: Wanted, object: Value, header: bool) -> Value {
     match wanted.shape {
         Shape::Itself => object,
         Shape::Table => table(server, query, row, wanted, meta_of(&object), std::iter::once(&object), header),
-        Shape::Metadata => partial(wanted, object),
-    }
-}
-
-/// A bookmark as an empty table, or as metadata.
-pub fn shape_bookmark(wanted: Wanted, object: Value) -> Value {
-    match wanted.shape {
-        Shape::Itself => object,
-        Shape::Metadata => partial(wanted, object),
-        Shape::Table => {
-            let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-            let row = json!({"cells": [], "object": partial(wanted, object)});
-            json!({"kind": "Table", "apiVersion": meta_version(wanted), "metadata": meta, "columnDefinitions": null, "rows": [row]})
-        }
+        Shape::Metadata | Shape::MetadataList => partial(wanted, object),
     }
 }
 
@@ -194,6 +188,9 @@ pub fn table<'a>(
     let rows: Vec<Value> = objects
         .map(|object| {
             let mut line = json!({"cells": irori_rules::table_cells(row, object, now_s)});
+            if let Some(conditions) = irori_rules::table_conditions(row, object) {
+                line["conditions"] = conditions;
+            }
             match include.as_str() {
                 "None" => {}
                 "Object" => line["object"] = object.clone(),
@@ -261,10 +258,15 @@ pub fn list(server: &Arc<Server>, call: &Call, row: &Row, listed: Listed) -> Ans
     });
     let shown = match wanted.shape {
         Shape::Table => {
-            let objects: Vec<Value> = objects.collect();
+            let mut objects: Vec<Value> = objects.collect();
+            irori_rules::order_rows(row, &mut objects);
             table(server, &call.query, row, wanted, meta, objects.iter(), true)
         }
-        Shape::Metadata => json!({
+        Shape::Metadata => {
+            let list = go_type(row) + "List";
+            return Err(wrong_shape("PartialObjectMetadata", "a list", &list));
+        }
+        Shape::MetadataList => json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": meta_version(wanted),
             "metadata": meta,

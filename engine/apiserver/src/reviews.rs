@@ -12,7 +12,6 @@ use crate::{
     call::Call,
     decode,
     identity::UserInfo,
-    negotiate::{self, Shape},
     options::WriteOptions,
     refusal::{About, Answered, Refusal},
     respond,
@@ -22,9 +21,6 @@ use crate::{
 
 pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> Answered<Response> {
     let options = WriteOptions::read(server, call)?;
-    if negotiate::wanted(call)?.shape == Shape::Table {
-        return Err(Refusal::not_acceptable(&negotiate::ALL_FORMS)); // a review has no table
-    }
     let mut review = decode::object(server, call, row).await?;
     irori_rules::default_object(&server.tables, row, &mut review);
     let errors = irori_rules::validate_create(row, row, &review);

@@ -19,6 +19,8 @@ pub struct Asked {
     pub name: String,
     /// What follows the subresource (`proxy/…`).
     pub rest: String,
+    /// A method that its path never takes: the old `/watch/` is read alone. It is authorised as a watch all the same.
+    pub misused: bool,
 }
 
 /// Reads a request line. Never fails: what is no resource is a path.
@@ -62,6 +64,7 @@ pub fn read(method: &http::Method, path: &str, query: &Query) -> Asked {
     } else if name.is_empty() && verb == "delete" {
         verb = "deletecollection";
     }
+    let misused = old_watch && *method != http::Method::GET;
     if old_watch && !verb.is_empty() {
         verb = "watch";
     }
@@ -76,6 +79,7 @@ pub fn read(method: &http::Method, path: &str, query: &Query) -> Asked {
         namespace,
         name,
         rest: rest.get(3..).map(|r| r.join("/")).unwrap_or_default(),
+        misused,
     }
 }
 

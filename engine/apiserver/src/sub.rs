@@ -10,7 +10,7 @@ use crate::{
     call::Call,
     change,
     flow::Place,
-    path,
+    negotiate, path,
     refusal::{Answered, Refusal},
     server::Server,
     to_node,
@@ -32,6 +32,11 @@ pub async fn answer(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place
     // exec and its like are opened by GET (WebSocket) and POST (SPDY): discovery names the verbs `get` and `create`.
     if !sub.verbs.iter().any(|v| v == verb) {
         return Err(path::not_supported());
+    }
+    match name.as_str() {
+        "log" | "exec" | "attach" | "portforward" | "proxy" => {} // what comes from there has a form of its own
+        "binding" | "eviction" | "token" => negotiate::admit(call, false)?,
+        _ => negotiate::admit(call, true)?,
     }
     match (row.gvr.resource.as_str(), name.as_str(), verb) {
         ("pods", "log", _) => to_node::log(server, call, row, place).await,

@@ -119,15 +119,15 @@ pub async fn exec(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
     if upgrade.starts_with("spdy/") {
         return Err(spdy(server, call, row).await?);
     }
+    // A GET that opens a shell is no reading: it needs the verb of the POST as well.
+    authz::require(server, &call.user, &Attributes { verb: "create", ..Attributes::of(call) })?;
+    let target = Target::find_placed(server, call, row).await?;
     if upgrade != "websocket" {
         return Err(Refusal::bad_request("Upgrade request required"));
     }
-    // A GET that opens a shell is no reading: it needs the verb of the POST as well.
-    authz::require(server, &call.user, &Attributes { verb: "create", ..Attributes::of(call) })?;
     let Some(client) = call.take_upgrade() else {
         return Err(Refusal::bad_request("exec needs a connection of its own: HTTP/1.1"));
     };
-    let target = Target::find_placed(server, call, row).await?;
     let mut path = format!("/exec/{}?", target.path());
     for (ours, theirs) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")] {
         if call.query.flag(ours) {

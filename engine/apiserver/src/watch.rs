@@ -147,7 +147,7 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
         _ => "application/json",
     };
     let feed = match opened {
-        Ok(source) => {
+        Ok((source, after)) => {
             let ends_at = Instant::now() + life(&options);
             let bookmark_at = next_bookmark(Instant::now(), ends_at).filter(|_| options.bookmarks);
             Feed {
@@ -157,13 +157,14 @@ pub async fn open(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, place: 
                 ends_at,
                 bookmark_at,
                 timer: Box::pin(tokio::time::sleep_until(bookmark_at.unwrap_or(ends_at))),
+                after,
                 told: Revision(0),
                 shutdown: server.tasks.shutdown().waiting().boxed(),
                 _place: place,
             }
         }
-        // An expired revision is an event of the stream, as upstream's cache has it.
-        Err(refusal) if refusal.code == 410 => {
+        // A revision that is gone or does not come is an event of the stream, as upstream's cache has it.
+        Err(refusal) if matches!(refusal.code, 410 | 504) => {
             let bytes = view.status(&refusal)?;
             let body = irori_http::stream(stream::iter([Ok(bytes)]));
             return Ok(respond::plain(200, content_type, body));
@@ -186,40 +187,35 @@ fn life(options: &ListOptions) -> Duration {
     }
 }
 
-/// Opens the cursor, and puts what comes before it into `ready`.
+/// Opens the cursor, and puts what comes before it into `ready`. The revision is the one after which the client is told of changes.
 async fn start(
     server: &Server,
     prefix: &str,
     options: &ListOptions,
     view: &mut View,
     ready: &mut VecDeque<Bytes>,
-) -> Answered<Box<dyn Watch>> {
-    let initial = options.initial_events;
-    let after = match options.revision {
-        Some(revision) if revision > 0 && initial != Some(true) => {
+) -> Answered<(Box<dyn Watch>, Revision)> {
+    let asked = options.revision.filter(|revision| *revision > 0);
+    let (after, opens_at) = if options.begins_with_what_is_there() {
+        if let Some(revision) = asked {
             read::wait_for(server, revision).await?;
-            Revision(revision)
         }
-        revision => {
-            if let Some(revision) = revision.filter(|r| *r > 0) {
-                read::wait_for(server, revision).await?;
-            }
-            if initial == Some(false) {
-                server.store.current().await?
-            } else {
-                let page = server.store.range(Range { prefix: prefix.to_owned(), ..Range::default() }).await?;
-                for entry in &page.entries {
-                    ready.extend(view.initial(entry)?);
-                }
-                if initial == Some(true) {
-                    ready.push_back(view.bookmark(page.revision, true)?);
-                }
-                page.revision
-            }
+        let page = server.store.range(Range { prefix: prefix.to_owned(), ..Range::default() }).await?;
+        for entry in &page.entries {
+            ready.extend(view.initial(entry)?);
         }
+        if options.bookmarks {
+            ready.push_back(view.bookmark(page.revision, true)?);
+        }
+        (page.revision, page.revision)
+    } else {
+        // A revision that is yet to come is waited for in the stream.
+        let current = server.store.current().await?;
+        let after = asked.map_or(current, Revision);
+        (after, after.min(current))
     };
-    match server.store.watch(prefix, after).await {
-        Ok(watch) => Ok(watch),
+    match server.store.watch(prefix, opens_at).await {
+        Ok(watch) => Ok((watch, after)),
         Err(StoreError::Compacted { asked, oldest }) => Err(Status::too_old(asked.0, oldest.0).into()),
         Err(source) => Err(source.into()),
     }
@@ -306,16 +302,13 @@ impl View {
     }
 
     /// A bookmark: no more than a revision.
-    fn bookmark(&self, revision: Revision, initial_end: bool) -> Answered<Bytes> {
+    fn bookmark(&mut self, revision: Revision, initial_end: bool) -> Answered<Bytes> {
         let mut metadata = json!({"resourceVersion": revision.0.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let object = json!({"kind": self.row.gvk.kind, "apiVersion": self.row.gvk.api_version(), "metadata": metadata});
-        let shown = match self.wanted.shape {
-            Shape::Itself => object,
-            _ => respond::shape_bookmark(self.wanted, object),
-        };
+        let shown = self.shape(object);
         codec::write_event(&self.server, self.wanted.form, "BOOKMARK", &shown)
     }
 
@@ -341,6 +334,8 @@ struct Feed {
     /// Of the next bookmark, else of the end. Kept from event to event, like the wait for shutdown: a thousand watchers that set
     /// theirs anew at each would stand in line for the timers.
     timer: Pin<Box<Sleep>>,
+    /// What came up to here is not told.
+    after: Revision,
     /// The last revision that a bookmark named.
     told: Revision,
     shutdown: BoxFuture<'static, ()>,
@@ -377,7 +372,7 @@ impl Feed {
                     self.bookmark_at = next_bookmark(Instant::now(), self.ends_at);
                     self.timer.as_mut().reset(self.bookmark_at.unwrap_or(self.ends_at));
                     let progress = source.progress();
-                    if progress > self.told {
+                    if progress > self.told && progress >= self.after {
                         self.told = progress;
                         match self.view.bookmark(progress, false) {
                             Ok(bytes) => self.ready.push_back(bytes),
@@ -390,7 +385,7 @@ impl Feed {
     }
 
     fn take(&mut self, events: &[Arc<Event>]) {
-        for event in events {
+        for event in events.iter().filter(|event| event.revision > self.after) {
             match self.view.event(event) {
                 Ok(bytes) => self.ready.extend(bytes),
                 Err(refusal) => {

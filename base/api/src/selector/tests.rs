@@ -61,7 +61,7 @@ fn a_wrong_query_is_refused_with_the_reason() {
         LabelSelector::parse("a/b/c=d")
             .unwrap_err()
             .message
-            .starts_with("unable to parse requirement: key: Invalid value: \"a/b/c\"")
+            .starts_with("unable to parse requirement: <nil>: Invalid value: \"a/b/c\"")
     );
     assert!(
         LabelSelector::parse("a=-")

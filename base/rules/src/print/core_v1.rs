@@ -45,10 +45,12 @@ fn event(group: &str, s: Shown<'_>) -> Vec<Value> {
         name => format!("{kind}/{name}"),
     };
     let source = of("source", "deprecatedSource");
-    let (component, host) = match s.text(&[source, "component"]) {
-        "" => (s.text(&[of("reportingComponent", "reportingController")]), s.text(&["reportingInstance"])),
-        component => (component, s.text(&[source, "host"])),
+    let said_or = |path: &[&str], other: &str| match s.text(path) {
+        "" => s.text(&[other]),
+        said => said,
     };
+    let component = said_or(&[source, "component"], of("reportingComponent", "reportingController"));
+    let host = said_or(&[source, "host"], "reportingInstance");
     let told_by = if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") };
     vec![
         last.into(),

@@ -2,7 +2,7 @@
 use serde_json::Value;
 
 use super::{Shown, age};
-use crate::tree::{get, int, items, text};
+use crate::tree::{get, int, items, map, text};
 
 pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
     Some(match (group, kind) {
@@ -49,6 +49,7 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
             let available = match items(s.object, &["status", "conditions"]).iter().find(|c| text(c, &["type"]) == "Available") {
                 None => "Unknown".to_owned(),
                 Some(c) if text(c, &["status"]) == "True" => "True".to_owned(),
+                Some(c) if text(c, &["reason"]).is_empty() => text(c, &["status"]).to_owned(),
                 Some(c) => format!("{} ({})", text(c, &["status"]), text(c, &["reason"])),
             };
             vec![s.name(), service.into(), available.into(), s.age()]
@@ -114,25 +115,41 @@ fn request_state(object: &Value) -> String {
 fn parameter(object: &Value) -> String {
     let Some(parameter) = get(object, &["spec", "paramRef"]) else { return "<unset>".into() };
     match (text(parameter, &["namespace"]), text(parameter, &["name"])) {
-        (_, "") => get(parameter, &["selector"]).map(crate::scale::selector_text).unwrap_or_default(),
-        ("", name) => name.to_owned(),
+        (_, "") => get(parameter, &["selector"]).map(go_selector).unwrap_or_default(),
+        ("", name) => format!("*/{name}"),
         (namespace, name) => format!("{namespace}/{name}"),
     }
 }
 
+/// A label selector as Go's protobuf types print themselves.
+fn go_selector(selector: &Value) -> String {
+    let mut labels: Vec<String> = map(selector, &["matchLabels"])
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or("")))
+        .collect();
+    labels.sort_unstable();
+    let expressions: String = items(selector, &["matchExpressions"])
+        .iter()
+        .map(|e| {
+            let values: Vec<&str> = items(e, &["values"]).iter().filter_map(Value::as_str).collect();
+            let (key, operator) = (text(e, &["key"]), text(e, &["operator"]));
+            format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{}],}},", values.join(" "))
+        })
+        .collect();
+    let labels = labels.concat();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+}
+
 fn level(s: Shown<'_>) -> Vec<Value> {
-    let exempt = s.text(&["spec", "type"]) == "Exempt";
     let number = |path: &[&str]| int(s.object, path).map_or_else(|| Value::from("<none>"), Value::from);
-    let shares = if exempt {
-        number(&["spec", "exempt", "nominalConcurrencyShares"])
-    } else {
-        number(&["spec", "limited", "nominalConcurrencyShares"])
-    };
     let queuing = |field: &str| number(&["spec", "limited", "limitResponse", "queuing", field]);
     vec![
         s.name(),
         s.text(&["spec", "type"]).into(),
-        shares,
+        number(&["spec", "limited", "nominalConcurrencyShares"]),
         queuing("queues"),
         queuing("handSize"),
         queuing("queueLengthLimit"),

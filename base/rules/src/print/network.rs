@@ -2,7 +2,7 @@
 use serde_json::Value;
 
 use super::{Shown, core_v1::balancer_addresses, first_of, selector};
-use crate::tree::{int, items, text};
+use crate::tree::{get, int, items, text};
 
 pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
     Some(match (group, kind) {
@@ -46,7 +46,10 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
         ("discovery.k8s.io", "EndpointSlice") => {
             let ports: Vec<String> = items(s.object, &["ports"])
                 .iter()
-                .map(|p| int(p, &["port"]).map_or_else(|| "*".to_owned(), |n| n.to_string()))
+                .map(|p| match (int(p, &["port"]), get(p, &["name"]).and_then(Value::as_str)) {
+                    (Some(number), _) => number.to_string(),
+                    (None, name) => name.unwrap_or("*").to_owned(),
+                })
                 .collect();
             let addresses: Vec<String> = items(s.object, &["endpoints"])
                 .iter()
@@ -66,12 +69,16 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
     })
 }
 
+/// The first hosts. How many more there are is counted in rules, those without a host too.
 fn hosts(object: &Value) -> String {
-    let hosts: Vec<String> = items(object, &["spec", "rules"])
-        .iter()
-        .map(|r| text(r, &["host"]))
-        .filter(|h| !h.is_empty())
-        .map(str::to_owned)
-        .collect();
-    first_of(&hosts, 3, "*")
+    const MOST: usize = 3;
+    let rules = items(object, &["spec", "rules"]);
+    let named = rules.iter().enumerate().map(|(i, rule)| (i, text(rule, &["host"]))).filter(|(_, host)| !host.is_empty());
+    let (at, hosts): (Vec<usize>, Vec<&str>) = named.take(MOST).unzip();
+    if hosts.is_empty() {
+        return "*".into();
+    }
+    let shown = hosts.join(",");
+    let more = at.get(MOST - 1).is_some_and(|last| *last + 1 < rules.len());
+    if more { format!("{shown} + {} more...", rules.len() - MOST) } else { shown }
 }

@@ -1,7 +1,7 @@
 //! The row of a pod: what its containers are doing, in one word.
 use hashbrown::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Shown, age};
 use crate::tree::{flag, get, int, items, text};
@@ -29,6 +29,17 @@ pub fn cells(shown: Shown<'_>) -> Vec<Value> {
         shown.or(&["status", "nominatedNodeName"], "<none>"),
         if gates.is_empty() { "<none>".into() } else { format!("{open}/{}", gates.len()).into() },
     ]
+}
+
+/// A pod that has ended is no more than a record.
+pub fn conditions(pod: &Value) -> Option<Value> {
+    let phase = text(pod, &["status", "phase"]);
+    let message = match phase {
+        "Succeeded" => "The pod has completed successfully.",
+        "Failed" => "The pod failed.",
+        _ => return None,
+    };
+    Some(json!([{"type": "Completed", "status": "True", "reason": phase, "message": message}]))
 }
 
 fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {

@@ -9,15 +9,15 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
         ("", "PersistentVolumeClaim") => {
             let bound = !s.text(&["spec", "volumeName"]).is_empty();
             let (capacity, modes) = if bound {
-                (s.text(&["status", "capacity", "storage"]).to_owned(), access_modes(items(s.object, &["status", "accessModes"])))
+                (s.quantity(&["status", "capacity", "storage"]), access_modes(items(s.object, &["status", "accessModes"])))
             } else {
-                (String::new(), String::new())
+                ("".into(), String::new())
             };
             vec![
                 s.name(),
                 phase(s),
                 s.text(&["spec", "volumeName"]).into(),
-                capacity.into(),
+                capacity,
                 modes.into(),
                 class(s.object).into(),
                 s.or(&["spec", "volumeAttributesClassName"], "<unset>"),
@@ -32,7 +32,7 @@ pub fn cells(group: &str, kind: &str, s: Shown<'_>) -> Option<Vec<Value>> {
             };
             vec![
                 s.name(),
-                s.text(&["spec", "capacity", "storage"]).into(),
+                s.quantity(&["spec", "capacity", "storage"]),
                 access_modes(items(s.object, &["spec", "accessModes"])).into(),
                 s.text(&["spec", "persistentVolumeReclaimPolicy"]).into(),
                 phase(s),

@@ -132,12 +132,25 @@ fn standard_finalizers(row: &Row, meta: &Value, at: &FieldPath, errors: &mut Err
         || row.protobuf.is_none();
     for (i, name) in items(meta, &["finalizers"]).iter().filter_map(Value::as_str).enumerate() {
         let qualified = names::qualified_name(name).is_empty();
-        if qualified && !any && !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
-            errors.invalid(
-                at.child("finalizers").index(i),
-                name,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            );
+        if qualified && !any && !is_standard(name) {
+            errors.invalid(at.child("finalizers").index(i), name, NOT_STANDARD);
+        }
+    }
+}
+
+const NOT_STANDARD: &str = "name is neither a standard finalizer name nor is it fully qualified";
+
+fn is_standard(finalizer: &str) -> bool {
+    finalizer.contains('/') || matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion")
+}
+
+/// What a namespace itself waits for.
+pub fn namespace_finalizers(namespace: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec").child("finalizers");
+    for (i, name) in items(namespace, &["spec", "finalizers"]).iter().filter_map(Value::as_str).enumerate() {
+        errors.invalid_each(&at.index(i), name, names::qualified_name(name));
+        if !is_standard(name) {
+            errors.invalid(at.index(i), name, NOT_STANDARD);
         }
     }
 }

@@ -43,6 +43,10 @@ pub async fn finalize(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> 
         if !new.get("spec").is_some_and(Value::is_object) {
             new["spec"] = serde_json::Map::new().into();
         }
+        let errors = irori_rules::validate_finalize(&new);
+        if !errors.is_empty() {
+            return Err(Refusal::invalid(change::kind_about(row, &name), &errors));
+        }
         managed::track_update(&server.tables, row, &old, &mut new, &options.writer());
         managed::keep_times(&old, &mut new);
         let written = if commit::is_over(row, &new) {

@@ -45,7 +45,7 @@ async fn strangers_see_health_and_version_and_nothing_else() {
         );
     }
     let verbose = api.over_network("GET", "/readyz?verbose", &[], "").await;
-    assert!(String::from_utf8_lossy(&verbose.bytes).contains("[+]store ok"));
+    assert!(String::from_utf8_lossy(&verbose.bytes).contains("[+]etcd ok"));
 }
 
 #[tokio::test]

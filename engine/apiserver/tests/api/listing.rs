@@ -152,3 +152,56 @@ async fn a_continue_token_of_a_forgotten_revision_is_gone_and_brings_another() {
     let rest = admin.get(&format!("{MAPS}?limit=2&continue={other}")).await.expect(200);
     assert_eq!(names(&rest), ["m03"], "what goes on is newer, and says so by its own revision");
 }
+
+#[tokio::test]
+async fn over_all_namespaces_a_kind_is_only_listed_and_watched() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    admin.post(MAPS, config_map("a")).await.expect(201);
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        let said = config_map("b").to_string();
+        admin.raw(method, "/api/v1/configmaps", &[], said).await.refuses(405, "MethodNotAllowed", "does not allow this method");
+    }
+    admin.get("/api/v1/configmaps/a").await.refuses(404, "NotFound", "");
+    let review = json!({"spec": {"user": "u", "resourceAttributes": {"verb": "get", "resource": "pods"}}});
+    admin.post("/apis/authorization.k8s.io/v1/localsubjectaccessreviews", review).await.refuses(404, "NotFound", "");
+    assert_eq!(names(&admin.get("/api/v1/configmaps").await.expect(200)), ["a"]);
+}
+
+#[tokio::test]
+async fn events_are_selected_by_the_fields_of_their_newer_kind() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let event = json!({
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "reportingComponent": "x",
+    });
+    admin.post("/api/v1/namespaces/default/events", event).await.expect(201);
+    for (selector, found) in
+        [("regarding.kind%3DPod", 1), ("regarding.name%3Dp", 1), ("reportingController%3Dx", 1), ("regarding.name%3Dq", 0)]
+    {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/default/events?fieldSelector={selector}");
+        assert_eq!(names(&admin.get(&path).await.expect(200)).len(), found, "{selector}");
+    }
+}
+
+#[tokio::test]
+async fn a_revision_that_is_no_number_is_refused_to_reads_of_one_object_too() {
+    let api = Api::start().await;
+    let text = "resourceVersion: Invalid value: \"abc\": strconv.ParseUint: parsing \"abc\": invalid syntax";
+    api.admin().get(&format!("{MAPS}/any?resourceVersion=abc")).await.refuses(500, "", text);
+}
+
+#[tokio::test]
+async fn a_continue_token_is_read_before_the_revision_beside_it() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let broken = "invalid continue token: continue key is not valid: invalid character 'i' looking for beginning of value";
+    admin.get(&format!("{MAPS}?continue=abc&resourceVersion=5")).await.refuses(400, "BadRequest", broken);
+    fill(&api, 2).await;
+    let first = admin.get(&format!("{MAPS}?limit=1")).await.expect(200);
+    let next = first["metadata"]["continue"].as_str().unwrap();
+    let refused = admin.get(&format!("{MAPS}?continue={next}&resourceVersion=5")).await;
+    refused.refuses(400, "BadRequest", "specifying resource version is not allowed when using continue");
+}

@@ -194,3 +194,22 @@ async fn exec_over_spdy_and_without_permission_is_refused() {
     let answer = api.user("bob", &[]).open(exec("websocket", "")).await;
     Answer::of(answer).await.refuses(403, "Forbidden", "User \"bob\" cannot create resource \"pods/exec\"");
 }
+
+#[tokio::test]
+async fn the_pod_of_an_exec_is_looked_at_before_the_upgrade() {
+    let api = home().await;
+    let admin = api.admin();
+    let pods = "/api/v1/namespaces/n/pods";
+    for (path, code, text) in [
+        ("nope/exec", 404, "pods \"nope\" not found"),
+        ("unbound/exec", 400, "pod unbound does not have a host assigned"),
+        ("p/exec", 400, "a container name must be specified for pod p, choose one of: [c d]"),
+        ("p/exec?container=z", 400, "container z is not valid for pod p"),
+        ("p/exec?container=c", 400, "Upgrade request required"),
+    ] {
+        for method in ["GET", "POST"] {
+            let answer = admin.raw(method, &format!("{pods}/{path}"), &[], String::new()).await.expect(code);
+            assert!(answer["message"].as_str().unwrap().contains(text), "{answer}");
+        }
+    }
+}

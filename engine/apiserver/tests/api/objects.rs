@@ -152,7 +152,7 @@ async fn cbor_is_answered_as_where_it_is_off() {
     admin.raw("GET", &path, &[("accept", "application/cbor")], String::new()).await.refuses(
         406,
         "NotAcceptable",
-        "only the following",
+        "406: Not Acceptable",
     );
     // A client that would take it, and JSON too, gets JSON.
     let both = [("accept", "application/cbor, application/json;q=0.9")];

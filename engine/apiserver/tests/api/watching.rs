@@ -169,3 +169,73 @@ async fn a_watch_of_a_revision_that_is_gone_is_told_so_as_an_event() {
     assert!(event["object"]["message"].as_str().unwrap().starts_with("too old resource version"));
     assert_eq!(watch.next().await, None);
 }
+
+#[tokio::test]
+async fn what_was_there_ends_with_a_mark_for_whoever_takes_bookmarks() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    admin.post(MAPS, config_map("a")).await.expect(201);
+    for (query, marked) in [
+        ("allowWatchBookmarks=true", true),
+        ("allowWatchBookmarks=true&resourceVersion=0", true),
+        ("", false),
+        ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", false),
+    ] {
+        let mut watch = admin.watch(&format!("{MAPS}?watch=1&timeoutSeconds=1&{query}")).await;
+        assert_eq!(watch.brief().await, brief("ADDED", "a"), "{query}");
+        let mut mark = false;
+        while let Some(event) = watch.next().await {
+            mark |= event["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"] == "true";
+        }
+        assert_eq!(mark, marked, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_from_a_revision_to_come_is_silent_until_then() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let now = revision(&admin.post(MAPS, config_map("a")).await.expect(201));
+    let mut watch = admin.watch(&format!("{MAPS}?watch=1&resourceVersion={}&timeoutSeconds=20", now + 2)).await;
+    let mut later = now;
+    while later <= now + 2 {
+        later = revision(&admin.merge(&format!("{MAPS}/a"), json!({"data": {"n": later.to_string()}})).await.expect(200));
+    }
+    assert_eq!(revision(&watch.next().await.unwrap()["object"]), later, "the first after the revision that was asked for");
+}
+
+#[tokio::test]
+async fn initial_events_of_a_revision_that_does_not_come_end_with_an_error() {
+    let api = Api::start().await;
+    let query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=999999";
+    let mut watch = api.admin().watch(&format!("{MAPS}?{query}")).await;
+    let event = watch.next().await.unwrap();
+    assert_eq!((event["type"].as_str(), event["object"]["code"].as_u64()), (Some("ERROR"), Some(504)));
+    assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test]
+async fn a_bookmark_of_a_table_is_the_row_of_an_empty_object() {
+    let api = Api::start().await;
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let path = format!("{MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=20");
+    let mut watch = Events::of(api.admin().open(request("GET", &path, &accept, String::new())).await);
+    let table = &watch.next().await.unwrap()["object"];
+    assert_eq!(table["rows"][0]["cells"], json!(["", 0, "<unknown>"]));
+    assert_eq!(table["rows"][0]["object"]["metadata"]["annotations"], json!({"k8s.io/initial-events-end": "true"}));
+    assert!(table["columnDefinitions"].is_array());
+}
+
+#[tokio::test]
+async fn old_watch_paths_are_only_read() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        for path in ["/api/v1/watch/configmaps", "/api/v1/watch/namespaces/default/configmaps", "/api/v1/watch/nodes"] {
+            admin.raw(method, path, &[], String::new()).await.refuses(405, "MethodNotAllowed", "");
+        }
+    }
+    admin.post(MAPS, config_map("a")).await.expect(201);
+    let mut watch = admin.watch("/api/v1/watch/configmaps?timeoutSeconds=20").await;
+    assert_eq!(watch.brief().await, brief("ADDED", "a"));
+}
