@@ -40,6 +40,7 @@ mod limits;
 mod meta;
 mod mount;
 mod network;
+mod node;
 mod pod;
 mod pod_annotations;
 mod pod_change;
@@ -56,6 +57,7 @@ mod service;
 mod slices;
 mod status;
 mod storage;
+mod storage_change;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -169,8 +171,11 @@ fn content(row: &Row, asked: &Row, object: &Value, old: Option<&Value>, errors: 
         ("", "Pod") => pod::pod(object, fresh, errors),
         ("", "PodTemplate") => pod::template(object, &FieldPath::new("template"), errors),
         ("", "Service") => service::service(object, old, errors),
+        ("", "Node") => node::content(object, old, errors),
         ("", "Endpoints") => endpoints::endpoints(object, old, errors),
-        ("", "PersistentVolume" | "PersistentVolumeClaim") | ("storage.k8s.io", _) => storage::content(kind, object, errors),
+        ("", "PersistentVolume" | "PersistentVolumeClaim") | ("storage.k8s.io", _) => {
+            storage::content(kind, object, fresh, errors);
+        }
         ("", _) => core_v1::content(&asked.gvk.group, kind, object, old, errors),
         ("apps", _) => workloads::content(kind, object, fresh, errors),
         ("batch", "Job") => batch::job(object, old, errors),

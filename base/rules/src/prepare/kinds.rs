@@ -72,17 +72,31 @@ pub fn update_volume(new: &mut Value, old: &Value, part: Part<'_>, now: &str) {
 
 pub fn create_claim(object: &mut Value, _: &Birth) {
     set(object, &["status"], json!({"phase": "Pending"}));
-    data_source(object);
+    data_source(object, &Value::Null);
 }
 
-pub fn update_claim(new: &mut Value, _: &Value, part: Part<'_>, _: &str) {
+pub fn update_claim(new: &mut Value, old: &Value, part: Part<'_>, _: &str) {
     if part == Part::Main {
-        data_source(new);
+        data_source(new, old);
     }
 }
 
-/// Of the two ways to name where a claim's data come from, each fills the other where it can say it.
-fn data_source(object: &mut Value) {
+/// Of the two ways to name where a claim's data come from, each fills the other where it can say it. Where there was none
+/// before, sources in other namespaces are dropped (their feature is off), and so is what the old way never took.
+///
+/// <https://kubernetes.io/docs/concepts/storage/persistent-volumes/#volume-populators-and-data-sources>
+fn data_source(object: &mut Value, before: &Value) {
+    let has = |object: &Value, way: &str| get(object, &["spec", way]).is_some();
+    let elsewhere = !text(object, &["spec", "dataSourceRef", "namespace"]).is_empty();
+    if elsewhere && !has(before, "dataSourceRef") {
+        remove(object, &["spec", "dataSourceRef"]);
+    }
+    if !has(before, "dataSource") && !has(before, "dataSourceRef") && !has(object, "dataSourceRef") {
+        let source = ["apiGroup", "kind"].map(|part| text(object, &["spec", "dataSource", part]));
+        if !matches!(source, ["", "PersistentVolumeClaim"] | ["snapshot.storage.k8s.io", "VolumeSnapshot"]) {
+            remove(object, &["spec", "dataSource"]);
+        }
+    }
     let (old_way, new_way) = (get(object, &["spec", "dataSource"]).cloned(), get(object, &["spec", "dataSourceRef"]).cloned());
     match (old_way, new_way) {
         (Some(source), None) => set(object, &["spec", "dataSourceRef"], source),

@@ -1,4 +1,6 @@
 //! Update rules of Services: what was allocated stays unless the type no longer has it.
+use hashbrown::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use super::Part;
@@ -55,11 +57,7 @@ fn has_cluster_ip(service: &Value) -> bool {
 }
 
 fn has_node_ports(service: &Value) -> bool {
-    match text(service, &["spec", "type"]) {
-        "NodePort" => true,
-        "LoadBalancer" => get(service, &["spec", "allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false)),
-        _ => false,
-    }
+    matches!(text(service, &["spec", "type"]), "NodePort" | "LoadBalancer")
 }
 
 fn has_health_port(service: &Value) -> bool {
@@ -81,21 +79,19 @@ fn carry_allocated(new: &mut Value, old: &Value) {
         }
     }
     if has_node_ports(old) && has_node_ports(new) {
-        let before: Vec<(String, i64, i64)> = items(old, &["spec", "ports"])
+        // Ports are known by their names, whatever else of them changes; what another port asks for stays its own.
+        let before: HashMap<&str, i64> = items(old, &["spec", "ports"])
             .iter()
-            .map(|p| (text(p, &["protocol"]).to_owned(), int(p, &["port"]).unwrap_or(0), int(p, &["nodePort"]).unwrap_or(0)))
+            .map(|port| (text(port, &["name"]), int(port, &["nodePort"]).unwrap_or(0)))
             .collect();
-        let taken: Vec<i64> = items(new, &["spec", "ports"]).iter().filter_map(|p| int(p, &["nodePort"])).collect();
+        let asked: HashSet<i64> = items(new, &["spec", "ports"]).iter().filter_map(|p| int(p, &["nodePort"])).collect();
         for port in items_mut(new, &["spec", "ports"]) {
             if int(port, &["nodePort"]).unwrap_or(0) != 0 {
                 continue;
             }
-            let twin = before
-                .iter()
-                .find(|(protocol, number, _)| protocol == text(port, &["protocol"]) && Some(*number) == int(port, &["port"]));
-            if let Some((_, _, node_port)) = twin.filter(|(_, _, n)| *n != 0 && !taken.contains(n)) {
-                let node_port = *node_port;
-                set(port, &["nodePort"], node_port);
+            let kept = before.get(text(port, &["name"])).copied();
+            if let Some(kept) = kept.filter(|kept| *kept != 0 && !asked.contains(kept)) {
+                set(port, &["nodePort"], kept);
             }
         }
     }

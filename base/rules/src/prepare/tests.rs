@@ -245,3 +245,47 @@ fn ephemeral_containers_and_resizes_leave_metadata_alone() {
     prepare_update(&tables, row, &mut turned, &old, Part::Sub("resize"), NOW);
     assert_eq!(turned["spec"]["containers"][0]["name"], "d", "validation is to see that they have changed places");
 }
+
+#[test]
+fn ports_of_a_service_keep_their_node_ports_by_name_even_without_allocation() {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "services").unwrap();
+    let body = |allocates: bool, ports: Value| json!({"metadata": {"name": "s"}, "spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": allocates, "ports": ports}});
+    let old = json!([{"name": "a", "port": 80, "nodePort": 30001}, {"name": "b", "port": 81, "nodePort": 30002}]);
+    let old = made(&tables, row, body(true, old));
+    let mut new = made(
+        &tables,
+        row,
+        body(false, json!([{"name": "b", "port": 82}, {"name": "c", "port": 81, "nodePort": 30001}, {"name": "a", "port": 80}])),
+    );
+    prepare_update(&tables, row, &mut new, &old, Part::Main, NOW);
+    let kept: Vec<&Value> = (0..3).map(|i| &new["spec"]["ports"][i]["nodePort"]).collect();
+    assert_eq!(kept, [&json!(30002), &json!(30001), &Value::Null], "a port that another asks for is not given twice");
+}
+
+#[test]
+fn of_the_old_way_to_name_a_source_of_data_only_claims_and_snapshots_are_taken() {
+    let tables = Tables::builtin();
+    let row = tables.resource("", "v1", "persistentvolumeclaims").unwrap();
+    let claim = |spec: Value| made(&tables, row, json!({"metadata": {"name": "c"}, "spec": spec}));
+    let born = |spec: Value| {
+        let mut object = claim(spec);
+        prepare_create(&tables, row, &mut object, &birth());
+        (object["spec"]["dataSource"].clone(), object["spec"]["dataSourceRef"].clone())
+    };
+    let (other, snapshot) = (
+        json!({"apiGroup": "a.example", "kind": "Foo", "name": "x"}),
+        json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "x"}),
+    );
+    assert_eq!(born(json!({"dataSource": other})), (Value::Null, Value::Null));
+    assert_eq!(born(json!({"dataSource": {}})), (Value::Null, Value::Null));
+    assert_eq!(born(json!({"dataSource": snapshot})), (snapshot.clone(), snapshot));
+    assert_eq!(born(json!({"dataSourceRef": other})), (other.clone(), other.clone()));
+    let elsewhere = json!({"apiGroup": "a.example", "kind": "Foo", "name": "x", "namespace": "m"});
+    assert_eq!(born(json!({"dataSourceRef": elsewhere})), (Value::Null, Value::Null));
+    let mut old = claim(json!({"dataSourceRef": other}));
+    prepare_create(&tables, row, &mut old, &birth());
+    let mut new = claim(json!({"dataSource": other}));
+    prepare_update(&tables, row, &mut new, &old, Part::Main, NOW);
+    assert_eq!(new["spec"]["dataSourceRef"], other, "an old client that leaves out the new way changes nothing");
+}

@@ -1,15 +1,17 @@
 //! Kinds of the core group that have few rules.
-use hashbrown::HashSet;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use irori_api::{
-    field::{ErrorList, FieldPath, Wrong},
+    codec::{Limits, Read, json},
+    field::{ErrorList, FieldPath},
     names,
 };
 use serde_json::Value;
 
-use super::{address, check, limits};
-use crate::tree::{get, items, map, text};
+use super::{limits, meta};
+use crate::{
+    decode::json_kind,
+    tree::{get, items, map, text},
+};
 
 /// Bytes of all data of a ConfigMap or Secret.
 const DATA_MAX: usize = 1024 * 1024;
@@ -23,8 +25,7 @@ pub fn content(asked: &str, kind: &str, object: &Value, old: Option<&Value>, err
     match kind {
         "ConfigMap" => config_map(object, errors),
         "Secret" => secret(object, errors),
-        "Node" => node(object, old, errors),
-        "Namespace" => {}
+        "Namespace" if old.is_none() => namespace(object, errors),
         "Event" => event(asked, object, old.is_none(), errors),
         "LimitRange" => limits::limit_range(object, errors),
         "ResourceQuota" => limits::quota(object, errors),
@@ -59,7 +60,20 @@ fn config_map(object: &Value, errors: &mut ErrorList) {
         }
     }
     if bytes > DATA_MAX {
-        errors.too_long(FieldPath::root(), DATA_MAX);
+        // Stock servers name no field here.
+        errors.too_long(FieldPath::root().key(""), DATA_MAX);
+    }
+}
+
+/// Why Go would not read the bytes as a JSON object; null is read as an empty one.
+fn no_object(bytes: &[u8]) -> Option<String> {
+    match json::read(bytes, &Limits::default()) {
+        Err(error) => Some(error.to_string()),
+        Ok(Read { value: Value::Object(_) | Value::Null, .. }) => None,
+        Ok(read) => {
+            let kind = json_kind(&read.value);
+            Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
+        }
     }
 }
 
@@ -77,8 +91,8 @@ fn secret(object: &Value, errors: &mut ErrorList) {
             return;
         };
         let bytes = STANDARD.decode(text).unwrap_or_default();
-        if let Err(error) = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes) {
-            errors.invalid(at(key), "<secret contents redacted>", error.to_string());
+        if let Some(why) = no_object(&bytes) {
+            errors.invalid(at(key), "<secret contents redacted>", why);
         }
     };
     match text(object, &["type"]) {
@@ -108,48 +122,10 @@ fn secret(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-fn node(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
-    let spec = FieldPath::new("spec");
-    // Taints are told below metadata, as stock servers do.
-    let at = FieldPath::new("metadata").child("taints");
-    let mut seen = HashSet::new();
-    for (i, taint) in items(object, &["spec", "taints"]).iter().enumerate() {
-        let at = at.index(i);
-        let (key, effect) = (text(taint, &["key"]), text(taint, &["effect"]));
-        errors.invalid_each(&at.child("key"), key, names::qualified_name(key));
-        let value = text(taint, &["value"]);
-        let wrong = names::label_value(value);
-        if !wrong.is_empty() {
-            errors.invalid(at.child("value"), value, wrong.join(";"));
-        }
-        match effect {
-            "" => errors.required(at.child("effect"), ""),
-            "NoSchedule" | "PreferNoSchedule" | "NoExecute" => {}
-            other => errors.not_supported(at.child("effect"), other, &["NoSchedule", "PreferNoSchedule", "NoExecute"]),
-        }
-        if !seen.insert((key, effect)) {
-            let fields = [
-                ("Key", "key", "\"\""),
-                ("Value", "value", "\"\""),
-                ("Effect", "effect", "\"\""),
-                ("TimeAdded", "timeAdded", "null"),
-            ];
-            let why = "taints must be unique by key and effect pair";
-            check::wrong_go(errors, at, Wrong::Duplicate, &check::go(taint, &fields), why);
-        }
-    }
-    let pod_cidrs = |node| items(node, &["spec", "podCIDRs"]);
-    let cidrs = pod_cidrs(object);
-    let kept = old.into_iter().flat_map(pod_cidrs).filter_map(Value::as_str).collect();
-    for (i, cidr) in cidrs.iter().filter_map(Value::as_str).enumerate() {
-        address::cidr(errors, cidr, &spec.child("podCIDRs").index(i), &kept);
-    }
-    if cidrs.len() > 2 {
-        errors.invalid(
-            spec.child("podCIDRs"),
-            Value::Array(cidrs.to_vec()),
-            "may specify no more than one CIDR for each IP family",
-        );
+fn namespace(object: &Value, errors: &mut ErrorList) {
+    let at = FieldPath::new("spec").child("finalizers");
+    for name in items(object, &["spec", "finalizers"]).iter().filter_map(Value::as_str) {
+        meta::finalizer(name, &at, errors);
     }
 }
 
@@ -179,6 +155,10 @@ fn event(asked: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
     series(object, errors);
     if !timed {
         errors.required(root.child("eventTime"), "");
+    }
+    let sort = text(object, &["type"]);
+    if !matches!(sort, "Normal" | "Warning") {
+        errors.invalid(root.child("type"), "", format!("has invalid value: {sort}"));
     }
     for field in ["firstTimestamp", "lastTimestamp", "count", "source"] {
         let set = match get(object, &[field]) {
@@ -215,7 +195,7 @@ fn timed_event(object: &Value, controller: &str, errors: &mut ErrorList) {
     }
 }
 
-fn series(object: &Value, errors: &mut ErrorList) {
+pub fn series(object: &Value, errors: &mut ErrorList) {
     let Some(series) = get(object, &["series"]) else { return };
     let at = FieldPath::new("series");
     if crate::tree::int(series, &["count"]).unwrap_or(0) < 2 {

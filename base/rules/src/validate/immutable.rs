@@ -7,7 +7,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{batch, check, definition::shown};
+use super::{batch, check, core_v1, definition::shown, limits, node, storage_change};
 use crate::tree::{flag, get, int, items, remove, same, same_without, set, text};
 
 pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
@@ -27,6 +27,9 @@ pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
         }
         ("", "Service") => service(new, old, errors),
         ("events.k8s.io", "Event") => {
+            if !same(get(new, &["series"]), get(old, &["series"])) {
+                core_v1::series(new, errors);
+            }
             for field in [
                 "involvedObject",
                 "reason",
@@ -48,7 +51,10 @@ pub fn change(row: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
                 }
             }
         }
-        ("", "PersistentVolumeClaim") => claim(new, old, errors),
+        ("", "PersistentVolume") => storage_change::volume(new, old, errors),
+        ("", "PersistentVolumeClaim") => storage_change::claim(new, old, errors),
+        ("", "Node") => node::change(new, old, errors),
+        ("", "ResourceQuota") => limits::quota_change(new, old, errors),
         ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => fixed(errors, &[&["spec", "selector"]]),
         ("apps", "StatefulSet") => stateful_set(new, old, errors),
         ("apps", "ControllerRevision") => fixed(errors, &[&["data"]]),
@@ -190,43 +196,8 @@ fn service(new: &Value, old: &Value, errors: &mut ErrorList) {
     let balancer = |s: &Value| text(s, &["spec", "type"]) == "LoadBalancer";
     if balancer(old) && balancer(new) && !same(get(new, &["spec", "loadBalancerClass"]), get(old, &["spec", "loadBalancerClass"]))
     {
-        errors.invalid(at.child("loadBalancerClass"), text(new, &["spec", "loadBalancerClass"]), "may not change once set");
-    }
-}
-
-fn claim(new: &Value, old: &Value, errors: &mut ErrorList) {
-    let at = FieldPath::new("spec");
-    let mut munged = get(new, &["spec"]).cloned().unwrap_or(Value::Null);
-    let before = get(old, &["spec"]).cloned().unwrap_or(Value::Null);
-    if text(old, &["spec", "volumeName"]).is_empty() {
-        // The binder names the volume once.
-        match get(&before, &["volumeName"]) {
-            Some(name) => set(&mut munged, &["volumeName"], name.clone()),
-            None => drop(remove(&mut munged, &["volumeName"])),
-        }
-    }
-    let (was, is) = (
-        text(&before, &["resources", "requests", "storage"]).to_owned(),
-        text(&munged, &["resources", "requests", "storage"]).to_owned(),
-    );
-    let bound = text(old, &["status", "phase"]) == "Bound";
-    if bound && let Some(resources) = get(&before, &["resources"]) {
-        set(&mut munged, &["resources"], resources.clone());
-    }
-    for field in ["volumeAttributesClassName"] {
-        match get(&before, &[field]) {
-            Some(value) => set(&mut munged, &[field], value.clone()),
-            None => drop(remove(&mut munged, &[field])),
-        }
-    }
-    if munged != before {
-        errors.forbidden(
-            at.clone(),
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-        );
-    }
-    if bound && crate::scalar::quantity_compare(&is, &was).is_lt() {
-        errors.forbidden(at.child("resources").child("requests").child("storage"), "field can not be less than status.capacity");
+        let given = get(new, &["spec", "loadBalancerClass"]).cloned().unwrap_or(Value::Null);
+        errors.invalid(at.child("loadBalancerClass"), given, "may not change once set");
     }
 }
 

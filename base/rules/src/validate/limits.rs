@@ -12,16 +12,23 @@ use crate::tree::{get, items, map, text};
 
 pub fn limit_range(object: &Value, errors: &mut ErrorList) {
     let at = FieldPath::new("spec").child("limits");
+    let mut kinds = HashSet::new();
     for (i, item) in items(object, &["spec", "limits"]).iter().enumerate() {
         let at = at.index(i);
         let kind = text(item, &["type"]);
-        errors.invalid_each(&at.child("type"), kind, names::qualified_name(kind));
+        limit_type(kind, &at.child("type"), errors);
+        if !kinds.insert(kind) {
+            errors.duplicate(at.child("type"), kind);
+        }
         let amount = |side: &str, name: &str| get(item, &[side, name]).and_then(Value::as_str);
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
         for side in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
             for name in map(item, &[side]).into_iter().flatten().map(|(name, _)| name) {
+                let at = at.child(side).key(name);
                 if kind == "Container" || kind == "Pod" {
-                    super::compute::resource_name(name, &at.child(side).key(name), errors);
+                    super::compute::resource_name(name, &at, errors);
+                } else {
+                    resource_name(name, &at, errors);
                 }
                 if seen.insert(name) {
                     all.push(name);
@@ -69,6 +76,24 @@ pub fn limit_range(object: &Value, errors: &mut ErrorList) {
     }
 }
 
+/// What is limited: a kind that the server knows, or a name with a domain.
+fn limit_type(kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+    let wrong = names::qualified_name(kind);
+    if wrong.is_empty() && !kind.contains('/') && !matches!(kind, "Container" | "Pod" | "PersistentVolumeClaim") {
+        errors.invalid(at.clone(), kind, "must be a standard limit type or fully qualified");
+    }
+    errors.invalid_each(at, kind, wrong);
+}
+
+/// A resource that something other than a container has.
+fn resource_name(name: &str, at: &FieldPath, errors: &mut ErrorList) {
+    let wrong = names::qualified_name(name);
+    if wrong.is_empty() && !name.contains('/') && name != "storage" && !is_quoted(name) {
+        errors.invalid(at.clone(), name, "must be a standard resource type or fully qualified");
+    }
+    errors.invalid_each(at, name, wrong);
+}
+
 fn ratio_of(item: &Value, name: &str, ratio: &str, at: &FieldPath, errors: &mut ErrorList) {
     let path = at.child("maxLimitRequestRatio").key(name);
     if crate::scalar::quantity_compare(ratio, "1").is_lt() {
@@ -89,26 +114,48 @@ fn ratio_of(item: &Value, name: &str, ratio: &str, at: &FieldPath, errors: &mut 
 
 pub fn quota(object: &Value, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
-    for (name, amount) in map(object, &["spec", "hard"]).into_iter().flatten() {
-        let at = at.child("hard").key(name);
+    amounts(object, &["spec", "hard"], errors);
+    scopes(get(object, &["spec"]).unwrap_or(&Value::Null), &at, errors);
+}
+
+/// What a quota allows and what is used of it, as its controller says.
+pub fn quota_status(object: &Value, errors: &mut ErrorList) {
+    for field in ["hard", "used"] {
+        amounts(object, &["status", field], errors);
+    }
+}
+
+/// Scopes stay; their order means nothing.
+pub fn quota_change(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let of = |quota| items(quota, &["spec", "scopes"]).iter().filter_map(Value::as_str).collect::<HashSet<_>>();
+    if of(new) != of(old) {
+        let given = get(new, &["spec", "scopes"]).cloned().unwrap_or(Value::Null);
+        errors.invalid(FieldPath::new("spec").child("scopes"), given, "field is immutable");
+    }
+}
+
+/// Names and amounts of resources that a quota counts.
+fn amounts(object: &Value, path: &[&str], errors: &mut ErrorList) {
+    for (name, given) in map(object, path).into_iter().flatten() {
+        let at = check::below(&FieldPath::root(), path).key(name);
         let wrong = names::qualified_name(name);
-        let standard = name.contains('/')
-            || QUOTED.contains(&name.as_str())
-            || name.starts_with("requests.hugepages-")
-            || name.starts_with("hugepages-");
         if !wrong.is_empty() {
             errors.invalid_each(&at, name.as_str(), wrong);
-        } else if !standard {
+        } else if !name.contains('/') && !is_quoted(name) {
             errors.invalid(at.clone(), name.as_str(), "must be a standard resource for quota");
         }
-        let amount = amount.as_str().unwrap_or("0");
-        super::compute::quantity_not_negative(amount, &at, errors);
-        let counted = name.starts_with("count/") || COUNTED.contains(&name.as_str());
-        if counted && !super::compute::whole(amount) {
-            errors.invalid(at, amount, "must be an integer");
-        }
+        amount(name, given, &at, errors);
     }
-    scopes(get(object, &["spec"]).unwrap_or(&Value::Null), &at, errors);
+}
+
+/// An amount of a resource: not negative, and whole where things are counted.
+pub fn amount(name: &str, given: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    let given = given.as_str().unwrap_or("0");
+    super::compute::quantity_not_negative(given, at, errors);
+    let counted = name.starts_with("count/") || COUNTED.contains(&name);
+    if counted && !super::compute::whole(given) {
+        errors.invalid(at.clone(), given, "must be an integer");
+    }
 }
 
 const SCOPES: &[&str] = &[
@@ -133,11 +180,7 @@ fn scopes(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
         scope_of(scope, &hard, &at.child("scopes"), &shown, errors);
     }
-    for (one, other) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
-        if list.contains(&one) && list.contains(&other) {
-            errors.invalid(at.child("scopes"), Value::Array(items(spec, &["scopes"]).to_vec()), "conflicting scopes");
-        }
-    }
+    conflicts(&list.iter().copied().collect(), spec, &at.child("scopes"), errors);
     let expressions = items(spec, &["scopeSelector", "matchExpressions"]);
     let at = at.child("scopeSelector").child("matchExpressions");
     let fields = [("ScopeName", "scopeName", "\"\""), ("Operator", "operator", "\"\""), ("Values", "values", "null")];
@@ -171,6 +214,17 @@ fn scopes(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => errors.invalid(at.child("operator"), other, "not a valid selector operator"),
+        }
+    }
+    conflicts(&expressions.iter().map(|expression| text(expression, &["scopeName"])).collect(), spec, &at, errors);
+}
+
+/// Scopes that leave nothing. What is shown are those of the list, wherever the conflict is.
+fn conflicts(named: &HashSet<&str>, spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
+        if pair.iter().all(|scope| named.contains(scope)) {
+            let list = get(spec, &["scopes"]).cloned().unwrap_or(Value::Null);
+            errors.invalid(at.clone(), list, "conflicting scopes");
         }
     }
 }
@@ -220,6 +274,11 @@ const COUNTED: &[&str] = &[
     "services.nodeports",
     "services.loadbalancers",
 ];
+
+/// Whether a quota may count a resource of the server's own.
+fn is_quoted(name: &str) -> bool {
+    QUOTED.contains(&name) || name.starts_with("requests.hugepages-") || name.starts_with("hugepages-")
+}
 
 const QUOTED: &[&str] = &[
     "cpu",

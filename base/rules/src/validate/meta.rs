@@ -2,13 +2,13 @@
 use hashbrown::HashSet;
 
 use irori_api::{
-    field::{ErrorList, FieldPath},
+    field::{ErrorList, FieldPath, Wrong},
     names,
     row::Row,
 };
 use serde_json::Value;
 
-use super::{address, check};
+use super::{address, check, definition::shown};
 use crate::{
     managed,
     tree::{get, int, items, map, text},
@@ -97,8 +97,14 @@ pub fn parts(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
     labels(get(meta, &["labels"]), &at.child("labels"), errors);
     annotations(meta, &at.child("annotations"), errors);
     owners(items(meta, &["ownerReferences"]), &at.child("ownerReferences"), errors);
-    for finalizer in items(meta, &["finalizers"]).iter().filter_map(Value::as_str) {
+    let finalizers = items(meta, &["finalizers"]);
+    for finalizer in finalizers.iter().filter_map(Value::as_str) {
         errors.invalid_each(&at.child("finalizers"), finalizer, names::qualified_name(finalizer));
+    }
+    let both = ["orphan", "foregroundDeletion"];
+    if both.iter().all(|name| finalizers.iter().any(|finalizer| finalizer == name)) {
+        let why = format!("finalizer {} and {} cannot be both set", both[0], both[1]);
+        errors.invalid(at.child("finalizers"), Value::Array(finalizers.to_vec()), why);
     }
 }
 
@@ -131,28 +137,33 @@ fn standard_finalizers(row: &Row, meta: &Value, at: &FieldPath, errors: &mut Err
     ) || (row.gvk.kind == "Event" && row.gvk.group.is_empty())
         || row.protobuf.is_none();
     for (i, name) in items(meta, &["finalizers"]).iter().filter_map(Value::as_str).enumerate() {
-        let qualified = names::qualified_name(name).is_empty();
-        if qualified && !any && !is_standard(name) {
-            errors.invalid(at.child("finalizers").index(i), name, NOT_STANDARD);
+        if !any && names::qualified_name(name).is_empty() && !is_standard_finalizer(name) {
+            errors.invalid(at.child("finalizers").index(i), name, NOT_A_FINALIZER);
         }
     }
 }
 
-const NOT_STANDARD: &str = "name is neither a standard finalizer name nor is it fully qualified";
+const NOT_A_FINALIZER: &str = "name is neither a standard finalizer name nor is it fully qualified";
 
-fn is_standard(finalizer: &str) -> bool {
-    finalizer.contains('/') || matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion")
+fn is_standard_finalizer(name: &str) -> bool {
+    name.contains('/') || matches!(name, "kubernetes" | "orphan" | "foregroundDeletion")
 }
 
-/// What a namespace itself waits for.
+/// What a namespace itself waits for, as its own subresource changes it.
 pub fn namespace_finalizers(namespace: &Value, errors: &mut ErrorList) {
     let at = FieldPath::new("spec").child("finalizers");
     for (i, name) in items(namespace, &["spec", "finalizers"]).iter().filter_map(Value::as_str).enumerate() {
-        errors.invalid_each(&at.index(i), name, names::qualified_name(name));
-        if !is_standard(name) {
-            errors.invalid(at.index(i), name, NOT_STANDARD);
-        }
+        finalizer(name, &at.index(i), errors);
     }
+}
+
+/// A finalizer of a namespace's content.
+pub fn finalizer(name: &str, at: &FieldPath, errors: &mut ErrorList) {
+    let wrong = names::qualified_name(name);
+    if wrong.is_empty() && !is_standard_finalizer(name) {
+        errors.invalid(at.clone(), name, NOT_A_FINALIZER);
+    }
+    errors.invalid_each(at, name, wrong);
 }
 
 /// Keys are qualified names, values are label values.
@@ -175,12 +186,20 @@ pub fn annotations(meta: &Value, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
+/// An owner as a stock server shows it: its fields in their order.
+fn shown_owner(owner: &Value) -> String {
+    let words = ["apiVersion", "kind", "name", "uid"].map(|field| (field, Some(Value::from(text(owner, &[field])))));
+    let flags = ["controller", "blockOwnerDeletion"].map(|field| (field, get(owner, &[field]).cloned()));
+    let fields = words.into_iter().chain(flags).filter_map(|(field, value)| Some(format!("{field:?}:{}", shown::json(&value?))));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+}
+
 fn owners(owners: &[Value], at: &FieldPath, errors: &mut ErrorList) {
     let mut controller: Option<&str> = None;
     for (i, owner) in owners.iter().enumerate() {
         let at = at.index(i);
         let version = text(owner, &["apiVersion"]);
-        if version.rsplit('/').next().unwrap_or("").is_empty() {
+        if version.rsplit('/').next().unwrap_or("").is_empty() || version.matches('/').count() > 1 {
             errors.invalid(at.child("apiVersion"), version, "version must not be empty");
         }
         for (field, why) in [("kind", "must not be empty"), ("name", "must not be empty"), ("uid", "must not be empty")] {
@@ -189,7 +208,8 @@ fn owners(owners: &[Value], at: &FieldPath, errors: &mut ErrorList) {
             }
         }
         if (version, text(owner, &["kind"])) == ("v1", "Event") {
-            errors.invalid(at.clone(), owner.clone(), "/v1, Kind=Event is disallowed from being an owner");
+            let why = "/v1, Kind=Event is disallowed from being an owner";
+            check::wrong_go(errors, at.clone(), Wrong::Invalid, &shown_owner(owner), why);
         }
         if crate::tree::flag(owner, &["controller"]) {
             let name = text(owner, &["name"]);
@@ -197,7 +217,8 @@ fn owners(owners: &[Value], at: &FieldPath, errors: &mut ErrorList) {
                 let why = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
                 );
-                errors.invalid(FieldPath::new("metadata").child("ownerReferences"), Value::Array(owners.to_vec()), why);
+                let all = format!("[{}]", owners.iter().map(shown_owner).collect::<Vec<_>>().join(","));
+                check::wrong_go(errors, FieldPath::new("metadata").child("ownerReferences"), Wrong::Invalid, &all, &why);
             }
             controller = Some(name);
         }

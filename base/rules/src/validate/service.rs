@@ -17,6 +17,7 @@ use crate::tree::{get, int, items, text};
 
 /// `old`: what it was, at an update.
 pub fn service(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
+    let fresh = old.is_none();
     let before = old.and_then(|old| get(old, &["spec"])).unwrap_or(&Value::Null);
     let at = FieldPath::new("spec");
     let spec = get(object, &["spec"]).unwrap_or(&Value::Null);
@@ -27,18 +28,15 @@ pub fn service(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         errors.required(at.child("ports"), "");
     }
     of_type(spec, kind, &at, errors);
-    all_ports(spec, kind, &at, errors);
+    all_ports(spec, kind, fresh, &at, errors);
     meta::labels(get(spec, &["selector"]), &at.child("selector"), errors);
     affinity(spec, &at, errors);
     addresses(spec, before, kind, &at, errors);
     let kept = texts(before, "externalIPs");
     for (i, ip) in items(spec, &["externalIPs"]).iter().filter_map(Value::as_str).enumerate() {
         let at = at.child("externalIPs").index(i);
-        address::ip(errors, ip, &at, &kept);
-        if ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
-            errors.invalid(at, ip, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
-        } else if ip.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
-            errors.invalid(at, ip, format!("may not be unspecified ({ip})"));
+        if address::ip(errors, ip, &at, &kept) {
+            address::special(ip, &at, errors);
         }
     }
     check::required_one_of(errors, spec, &at, &["type"], &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
@@ -80,7 +78,7 @@ fn of_type(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     }
 }
 
-fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+fn all_ports(spec: &Value, kind: &str, fresh: bool, at: &FieldPath, errors: &mut ErrorList) {
     let ports = items(spec, &["ports"]);
     let gives_ports = kind == "NodePort"
         || (kind == "LoadBalancer" && get(spec, &["allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false)));
@@ -107,8 +105,9 @@ fn all_ports(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
             errors.forbidden(at.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
         }
         let (node, protocol) = (int(port, &["nodePort"]).unwrap_or(0), text(port, &["protocol"]));
-        // Ports of one number are given one node port; of one protocol they cannot share it.
-        let gets = if node == 0 { int(port, &["port"]) } else { None };
+        // Ports of one number are given one node port; of one protocol they cannot share it. Of a new Service, the allocation
+        // tells those of different numbers.
+        let gets = if node == 0 || (fresh && matches!(kind, "NodePort" | "LoadBalancer")) { int(port, &["port"]) } else { None };
         if !nodes.insert((node, protocol, gets)) && (node != 0 || gives_ports) {
             errors.duplicate(at.child("nodePort"), node);
         }
@@ -150,6 +149,10 @@ fn affinity(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 fn addresses(spec: &Value, before: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
+    if kind == "ExternalName" {
+        // It has none of them, which is told elsewhere.
+        return;
+    }
     let families = items(spec, &["ipFamilies"]);
     let mut seen = HashSet::new();
     for (i, family) in families.iter().filter_map(Value::as_str).enumerate() {
@@ -160,15 +163,9 @@ fn addresses(spec: &Value, before: &Value, kind: &str, at: &FieldPath, errors: &
             errors.duplicate(at, family);
         }
     }
-    if kind == "ExternalName" {
-        return;
-    }
     check::one_of(errors, spec, at, &["ipFamilyPolicy"], &["PreferDualStack", "RequireDualStack", "SingleStack"]);
     let first = text(spec, &["clusterIP"]);
     let all = items(spec, &["clusterIPs"]);
-    if all.len() > 2 {
-        errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "may only hold up to 2 values");
-    }
     if first.is_empty() {
         if !all.is_empty() {
             errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "must be empty when `clusterIP` is not specified");
@@ -176,17 +173,32 @@ fn addresses(spec: &Value, before: &Value, kind: &str, at: &FieldPath, errors: &
     } else if all.first().is_some_and(|ip| ip != first) {
         errors.invalid(at.child("clusterIPs"), Value::Array(all.to_vec()), "first value must match `clusterIP`");
     }
-    let given: Vec<&str> =
-        if all.is_empty() && !first.is_empty() { vec![first] } else { all.iter().filter_map(Value::as_str).collect() };
-    let kept = texts(before, "clusterIPs");
-    for (i, ip) in given.iter().enumerate() {
-        let at = at.child("clusterIPs").index(i);
-        if *ip == "None" {
-            if given.len() > 1 && i > 0 {
-                errors.invalid(at, *ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-            }
-        } else if !ip.is_empty() {
-            address::ip(errors, ip, &at, &kept);
+    let path = at.child("clusterIPs");
+    let (kept, told) = (texts(before, "clusterIPs"), errors.len());
+    for (i, ip) in all.iter().filter_map(Value::as_str).enumerate() {
+        if (i, ip) != (0, "None") {
+            address::ip(errors, ip, &path.index(i), &kept);
+        } else if all.len() > 1 {
+            errors.invalid(path.clone(), Value::Array(all.to_vec()), "'None' must be the first and only value");
+        }
+    }
+    let broken = errors.len() > told;
+    if all.len() > 2 {
+        errors.invalid(path.clone(), Value::Array(all.to_vec()), "may only hold up to 2 values");
+    }
+    if broken {
+        return;
+    }
+    let is_six = |ip: &Value| ip.as_str().is_some_and(|ip| ip.contains(':'));
+    let one_of_each = all.len() == 2 && is_six(&all[0]) != is_six(&all[1]);
+    if all.len() > 1 && !one_of_each {
+        errors.invalid(path.clone(), Value::Array(all.to_vec()), "may specify no more than one IP for each IP family");
+    }
+    for (i, (ip, family)) in all.iter().zip(families).enumerate().filter(|(_, (ip, _))| *ip != "None") {
+        let given = if is_six(ip) { "IPv6" } else { "IPv4" };
+        if matches!(family.as_str(), Some("IPv4" | "IPv6")) && family != given {
+            let why = format!("expected an {} value as indicated by `ipFamilies[{i}]`", family.as_str().unwrap_or(""));
+            errors.invalid(path.index(i), ip.clone(), why);
         }
     }
 }
@@ -243,4 +255,34 @@ fn traffic(spec: &Value, kind: &str, at: &FieldPath, errors: &mut ErrorList) {
     }
     check::one_of(errors, spec, at, &["internalTrafficPolicy"], &["Cluster", "Local"]);
     check::one_of(errors, spec, at, &["trafficDistribution"], &["PreferClose", "PreferSameZone", "PreferSameNode"]);
+}
+
+/// The status of a Service: where its load balancer is reached. Addresses that were there stay as they are.
+pub fn status(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let path = ["status", "loadBalancer", "ingress"];
+    let at = check::below(&FieldPath::root(), &path);
+    let places = items(new, &path);
+    if !places.is_empty() && text(new, &["spec", "type"]) != "LoadBalancer" {
+        errors.forbidden(at, "may only be used when `spec.type` is \"LoadBalancer\"");
+        return;
+    }
+    let before: HashSet<&str> = items(old, &path).iter().map(|place| text(place, &["ip"])).collect();
+    for (i, place) in places.iter().enumerate() {
+        let at = at.index(i);
+        let (ip, name) = (text(place, &["ip"]), text(place, &["hostname"]));
+        if !ip.is_empty() && !before.contains(ip) {
+            check::ip(errors, ip, at.child("ip"));
+        }
+        if ip.is_empty() && get(place, &["ipMode"]).is_some() {
+            errors.forbidden(at.child("ipMode"), "may not be specified when `ip` is not set");
+        } else {
+            check::one_of(errors, place, &at, &["ipMode"], &["Proxy", "VIP"]);
+        }
+        if !name.is_empty() {
+            errors.invalid_each(&at.child("hostname"), name, names::dns_subdomain(name));
+            if name.parse::<std::net::IpAddr>().is_ok() {
+                errors.invalid(at.child("hostname"), name, "must be a DNS name, not an IP address");
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::check;
+use super::{check, limits, node, service, storage_change};
 use crate::tree::{get, int, items, text};
 
 /// Bytes of a condition's reason and message.
@@ -75,14 +75,36 @@ fn parts(group: &str, kind: &str) -> &'static [&'static str] {
 
 pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
     match (group, kind) {
-        ("batch", "Job") => return super::batch::status::change(new, old, errors),
-        ("networking.k8s.io", "Ingress") => return super::network::ingress_status(new, old, errors),
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => return super::condition::policy_status(new, errors),
-        ("apiregistration.k8s.io", "APIService") => return super::extension::status(new, errors),
-        ("resource.k8s.io", "ResourceClaim") => return super::claims::status(new, old, errors),
-        ("storage.k8s.io", "VolumeAttachment") => return super::classes::attachment_status(new, errors),
-        _ => {}
+        ("", "Namespace") => namespace(new, errors),
+        ("", "Node") => node::status(new, errors),
+        ("", "PersistentVolumeClaim") => storage_change::claim_status(new, errors),
+        ("", "ResourceQuota") => limits::quota_status(new, errors),
+        ("", "Service") => service::status(new, old, errors),
+        ("batch", "Job") => super::batch::status::change(new, old, errors),
+        ("networking.k8s.io", "Ingress") => super::network::ingress_status(new, old, errors),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => super::condition::policy_status(new, errors),
+        ("apiregistration.k8s.io", "APIService") => super::extension::status(new, errors),
+        ("resource.k8s.io", "ResourceClaim") => super::claims::status(new, old, errors),
+        ("storage.k8s.io", "VolumeAttachment") => super::classes::attachment_status(new, errors),
+        _ => counted(group, kind, new, old, errors),
     }
+}
+
+/// A namespace ends with its deletion alone.
+fn namespace(new: &Value, errors: &mut ErrorList) {
+    let phase = text(new, &["status", "phase"]);
+    let (wanted, when) = match get(new, &["metadata", "deletionTimestamp"]) {
+        None => ("Active", "empty"),
+        Some(_) => ("Terminating", "not empty"),
+    };
+    if phase != wanted {
+        // This path is spelled with a capital in the API itself.
+        let why = format!("may only be '{wanted}' if `deletionTimestamp` is {when}");
+        errors.invalid(FieldPath::new("status").child("Phase"), phase, why);
+    }
+}
+
+fn counted(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
     let at = FieldPath::new("status");
     let status = get(new, &["status"]).unwrap_or(&Value::Null);
     for field in counts(group, kind) {

@@ -8,12 +8,17 @@ use serde_json::Value;
 use super::{check, selector, volume};
 use crate::tree::{get, items, map, text};
 
-pub fn content(kind: &str, object: &Value, errors: &mut ErrorList) {
+pub fn content(kind: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
     let at = FieldPath::new("spec");
     let spec = get(object, &["spec"]).unwrap_or(&Value::Null);
     match kind {
         "PersistentVolume" => persistent_volume(spec, false, &at, errors),
-        "PersistentVolumeClaim" => claim_spec(spec, &at, errors),
+        "PersistentVolumeClaim" => {
+            claim_spec(spec, &at, errors);
+            if fresh {
+                source_groups(spec, &at, errors);
+            }
+        }
         _ => super::classes::content(kind, object, spec, errors),
     }
 }
@@ -61,6 +66,21 @@ pub fn claim_spec(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
             errors.invalid(at, text(source, &["kind"]), "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
         }
     }
+    if let (Some(one), Some(other)) = (get(spec, &["dataSource"]), get(spec, &["dataSourceRef"]))
+        && ["apiGroup", "kind", "name"].into_iter().any(|part| text(one, &[part]) != text(other, &[part]))
+    {
+        // Stock servers show no value here, but an empty struct.
+        errors.invalid(at.clone(), serde_json::json!({}), "must match dataSourceRef");
+    }
+}
+
+/// Groups of what a new claim's data come from; a claim that was there keeps its own.
+fn source_groups(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
+    for field in ["dataSource", "dataSourceRef"] {
+        if let Some(source) = get(spec, &[field]).filter(|source| !text(source, &["apiGroup"]).is_empty()) {
+            check::name(errors, source, &at.child(field), &["apiGroup"], names::dns_subdomain);
+        }
+    }
 }
 
 fn positive(amount: &str, at: &FieldPath, errors: &mut ErrorList) {
@@ -89,7 +109,7 @@ fn capacity(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 }
 
 /// Sources of volumes in the order in which upstream looks at them, and how error paths spell them.
-const SOURCES: &[(&str, &str)] = &[
+pub const SOURCES: &[(&str, &str)] = &[
     ("hostPath", "hostPath"),
     ("gcePersistentDisk", "gcePersistentDisk"),
     ("awsElasticBlockStore", "awsElasticBlockStore"),

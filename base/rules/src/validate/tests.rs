@@ -2,6 +2,8 @@ use irori_api::row::{Row, Tables};
 use serde_json::{Value, json};
 
 use super::{validate_create, validate_scale, validate_update};
+mod core_v1;
+
 use crate::{
     PatchKind, apply_patch,
     prepare::{Birth, Part},
@@ -89,6 +91,24 @@ pub(super) fn created(resource: (&str, &str), mut body: Value) -> Vec<String> {
     };
     crate::prepare_create(&tables, row, &mut object, &birth);
     validate_create(row, row, &object).iter().map(ToString::to_string).collect()
+}
+
+/// What is wrong with a new object in the namespace `n`, in the form in which it is stored.
+pub(super) fn born(resource: (&str, &str), body: Value) -> Vec<String> {
+    let tables = Tables::builtin();
+    let row = tables.resource(resource.0, "v1", resource.1).unwrap();
+    let mut object = crate::decode(&tables, row, body).unwrap().object;
+    crate::default_object(&tables, row, &mut object);
+    let stored = tables.stored_as(row).unwrap();
+    let mut object = if row.converts() { crate::convert(object, &stored.gvk) } else { object };
+    let birth = crate::Birth {
+        uid: "u".into(),
+        creation_timestamp: "2026-01-01T00:00:00Z".into(),
+        generated_name: String::new(),
+        namespace: "n".into(),
+    };
+    crate::prepare_create(&tables, stored, &mut object, &birth);
+    validate_create(stored, row, &object).iter().map(|e| e.to_string()).collect()
 }
 
 /// What is told of a change of one part of an object.

@@ -265,8 +265,10 @@ fn daemon_set(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
 fn controller(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
     counts(spec, at, &["minReadySeconds"], errors);
     let chosen = map(spec, &["selector"]).filter(|s| !s.is_empty());
+    let template = get(spec, &["template"]);
     match chosen {
         None => errors.required(at.child("selector"), ""),
+        Some(_) if template.is_none() => {}
         Some(chosen) => {
             let labels = map(spec, &["template", "metadata", "labels"]);
             if !chosen.iter().all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value)) {
@@ -280,7 +282,7 @@ fn controller(spec: &Value, at: &FieldPath, errors: &mut ErrorList) {
         }
     }
     counts(spec, at, &["replicas"], errors);
-    if get(spec, &["template"]).is_none_or(Value::is_null) {
+    if template.is_none() {
         errors.required(at.child("template"), "");
         return;
     }
