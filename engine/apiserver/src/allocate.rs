@@ -19,6 +19,9 @@ use crate::{
     stored,
 };
 
+mod families;
+mod ports;
+
 const ADDRESSES: &str = "networking.k8s.io/ipaddresses/";
 const NODE_PORTS: &str = "allocations/nodeports/";
 
@@ -35,15 +38,22 @@ pub fn concerns(row: &Row) -> bool {
 }
 
 /// Fills in what a Service still needs, and says which keys the commit takes and gives back. Other kinds need nothing.
-pub async fn plan(server: &Server, row: &Row, old: Option<&Value>, mut new: Option<&mut Value>) -> Answered<Vec<Write>> {
+/// `dry_run`: nothing will be taken, so less has to be free.
+pub async fn plan(
+    server: &Server,
+    row: &Row,
+    old: Option<&Value>,
+    mut new: Option<&mut Value>,
+    dry_run: bool,
+) -> Answered<Vec<Write>> {
     if !concerns(row) {
         return Ok(Vec::new());
     }
     let before = old.map(held).unwrap_or_default();
     if let Some(service) = new.as_deref_mut() {
-        families(server, service, old)?;
-        addresses(server, service, &before).await?;
-        ports(server, service, &before).await?;
+        families::choose(server, service, old)?;
+        addresses(server, service, &before, dry_run).await?;
+        ports::choose(server, service, old, &before, dry_run).await?;
     }
     let after = new.as_deref().map(held).unwrap_or_default();
     let mut writes = Vec::new();
@@ -91,89 +101,20 @@ fn held(service: &Value) -> Held {
     Held { addresses: addresses.filter(|a| !a.is_empty() && *a != "None").map(str::to_owned).collect(), ports }
 }
 
-fn invalid(service: &Value, field: &str, value: impl Into<Value>, why: impl Into<String>) -> Refusal {
-    let error = FieldError::new(FieldPath::new(field), Wrong::Invalid, value, why);
-    Refusal::invalid_field(About { group: "", resource: "Service", name: change::text(service, "name") }, error)
+fn invalid(service: &Value, field: FieldPath, value: impl Into<Value>, why: impl Into<String>) -> Refusal {
+    Refusal::invalid_field(about(service), FieldError::new(field, Wrong::Invalid, value, why))
+}
+
+fn about(service: &Value) -> About<'_> {
+    About { group: "", resource: "Service", name: change::text(service, "name") }
 }
 
 fn family(cidr: &Cidr) -> &'static str {
     if cidr.address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-/// ipFamilyPolicy and ipFamilies, from what the Service says and what the cluster has.
-fn families(server: &Server, service: &mut Value, old: Option<&Value>) -> Answered<()> {
-    let spec = |service: &Value, key: &str| tree::text(service, &["spec", key]).to_owned();
-    if spec(service, "type") == "ExternalName" {
-        for key in ["ipFamilyPolicy", "ipFamilies", "clusterIP", "clusterIPs"] {
-            tree::remove(service, &["spec", key]);
-        }
-        return Ok(());
-    }
-    let cluster: Vec<&str> = server.settings.service_cidrs.iter().map(family).collect();
-    let headless = spec(service, "clusterIP") == "None";
-    let has_selector = tree::map(service, &["spec", "selector"]).is_some_and(|s| !s.is_empty());
-    let mut wanted: Vec<String> =
-        tree::items(service, &["spec", "ipFamilies"]).iter().filter_map(|f| f.as_str().map(str::to_owned)).collect();
-    let given: Vec<String> = tree::items(service, &["spec", "clusterIPs"])
-        .iter()
-        .filter_map(Value::as_str)
-        .filter_map(|a| a.parse::<IpAddr>().ok())
-        .map(|a| if a.is_ipv4() { "IPv4".to_owned() } else { "IPv6".to_owned() })
-        .collect();
-    for family in given {
-        if !wanted.contains(&family) {
-            wanted.push(family);
-        }
-    }
-    let mut policy = spec(service, "ipFamilyPolicy");
-    if policy.is_empty() {
-        policy = match () {
-            () if headless && !has_selector && old.is_none() => "RequireDualStack",
-            () if wanted.len() > 1 => "RequireDualStack",
-            () => "SingleStack",
-        }
-        .to_owned();
-    }
-    if headless && !has_selector {
-        // Nobody allocates for it: it may speak of both families wherever it runs.
-        let both = if policy == "SingleStack" { 1 } else { 2 };
-        for family in cluster.iter().copied().chain(["IPv4", "IPv6"]) {
-            if wanted.len() < both && !wanted.iter().any(|w| w == family) {
-                wanted.push(family.to_owned());
-            }
-        }
-    } else {
-        if let Some(strange) = wanted.iter().find(|w| !cluster.contains(&w.as_str())) {
-            let index = wanted.iter().position(|w| w == strange).unwrap_or(0);
-            let field = FieldPath::new("spec").child("ipFamilies").index(index);
-            let error = FieldError::new(field, Wrong::Invalid, strange.clone(), "not configured on this cluster");
-            return Err(Refusal::invalid_field(
-                About { group: "", resource: "Service", name: change::text(service, "name") },
-                error,
-            ));
-        }
-        let count = match policy.as_str() {
-            "RequireDualStack" if cluster.len() < 2 => {
-                let why = "this cluster is not configured for dual-stack services";
-                return Err(invalid(service, "spec.ipFamilyPolicy", "RequireDualStack", why));
-            }
-            "RequireDualStack" | "PreferDualStack" => cluster.len(),
-            _ => 1,
-        };
-        for family in &cluster {
-            if wanted.len() < count && !wanted.iter().any(|w| w == family) {
-                wanted.push((*family).to_owned());
-            }
-        }
-        wanted.truncate(count);
-    }
-    tree::set(service, &["spec", "ipFamilyPolicy"], policy);
-    tree::set(service, &["spec", "ipFamilies"], wanted);
-    Ok(())
-}
-
 /// clusterIPs: one address of each family.
-async fn addresses(server: &Server, service: &mut Value, before: &Held) -> Answered<()> {
+async fn addresses(server: &Server, service: &mut Value, before: &Held, dry_run: bool) -> Answered<()> {
     if tree::text(service, &["spec", "type"]) == "ExternalName" {
         return Ok(());
     }
@@ -192,13 +133,21 @@ async fn addresses(server: &Server, service: &mut Value, before: &Held) -> Answe
     }
     let families: Vec<String> =
         tree::items(service, &["spec", "ipFamilies"]).iter().filter_map(|f| f.as_str().map(str::to_owned)).collect();
+    // As a stock server shows what it was given: a place for each family.
+    let mut shown = given.clone();
+    shown.resize(families.len().max(given.len()), String::new());
     let mut out = Vec::new();
     for (index, wanted) in families.iter().enumerate() {
         let cidr = server.settings.service_cidrs.iter().find(|c| family(c) == wanted);
         let Some(cidr) = cidr else { continue };
         match given.get(index) {
             Some(address) => {
-                check_address(server, service, index, address, cidr, before).await?;
+                if !before.addresses.contains(address)
+                    && let Some(why) = unavailable(server, address, cidr, dry_run).await?
+                {
+                    let why = format!("failed to allocate IP {address}: {why}");
+                    return Err(invalid(service, FieldPath::new("spec").child("clusterIPs"), json!(shown), why));
+                }
                 out.push(address.clone());
             }
             None => {
@@ -217,31 +166,18 @@ async fn addresses(server: &Server, service: &mut Value, before: &Held) -> Answe
     Ok(())
 }
 
-async fn check_address(
-    server: &Server,
-    service: &Value,
-    index: usize,
-    address: &str,
-    cidr: &Cidr,
-    before: &Held,
-) -> Answered<()> {
-    if before.addresses.iter().any(|a| a == address) {
-        return Ok(());
-    }
-    let refuse = |why: String| {
-        Err(invalid(service, "spec.clusterIPs", json!([address]), format!("failed to allocate IP {address}: {why}")))
+/// Why a Service cannot have an address. A dry run asks the range alone, in other words.
+async fn unavailable(server: &Server, address: &str, cidr: &Cidr, dry_run: bool) -> Answered<Option<String>> {
+    let within = address.parse::<IpAddr>().ok().filter(|address| contains(cidr, *address));
+    let Some(within) = within else {
+        return Ok(Some(if dry_run {
+            format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {cidr}")
+        } else {
+            "the provided network does not match the current range".to_owned()
+        }));
     };
-    let Ok(parsed) = address.parse::<IpAddr>() else {
-        let field = format!("spec.clusterIPs[{index}]");
-        return Err(invalid(service, &field, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
-    };
-    if !contains(cidr, parsed) {
-        return refuse(format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {cidr}"));
-    }
-    if server.store.get(&format!("{ADDRESSES}{parsed}")).await?.is_some() {
-        return refuse("provided IP is already allocated".to_owned());
-    }
-    Ok(())
+    let taken = !dry_run && server.store.get(&format!("{ADDRESSES}{within}")).await?.is_some();
+    Ok(taken.then(|| "provided IP is already allocated".to_owned()))
 }
 
 /// A free address, chosen at random; where chance finds none, the range is walked.
@@ -302,93 +238,4 @@ fn address_object(server: &Server, service: &Value, address: &str) -> Value {
         },
         "spec": {"parentRef": {"resource": "services", "namespace": change::text(service, "namespace"), "name": change::text(service, "name")}},
     })
-}
-
-/// Node ports, and the health check port of a LoadBalancer with local traffic policy.
-async fn ports(server: &Server, service: &mut Value, before: &Held) -> Answered<()> {
-    let kind = tree::text(service, &["spec", "type"]).to_owned();
-    let balancer = kind == "LoadBalancer";
-    let needs = kind == "NodePort"
-        || (balancer && tree::get(service, &["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool) != Some(false));
-    let local = balancer && tree::text(service, &["spec", "externalTrafficPolicy"]) == "Local";
-    if kind != "NodePort" && !balancer {
-        for port in tree::items_mut(service, &["spec", "ports"]) {
-            tree::remove(port, &["nodePort"]);
-        }
-    }
-    if !local {
-        tree::remove(service, &["spec", "healthCheckNodePort"]);
-    }
-    let count = tree::items(service, &["spec", "ports"]).len();
-    let mut chosen: Vec<(i64, u16)> = Vec::new();
-    for index in 0..count {
-        let port = &tree::items(service, &["spec", "ports"])[index];
-        let number = tree::int(port, &["port"]).unwrap_or(0);
-        let given = tree::int(port, &["nodePort"]).and_then(|p| u16::try_from(p).ok()).unwrap_or(0);
-        if given != 0 {
-            let field = format!("spec.ports[{index}].nodePort");
-            check_port(server, service, &field, given, before, &chosen).await?;
-            chosen.push((number, given));
-        } else if needs {
-            // TCP and UDP of one port share their node port.
-            let shared = chosen.iter().find(|(of, _)| *of == number).map(|(_, p)| *p);
-            let port = match shared {
-                Some(port) => port,
-                None => free_port(server, &chosen).await?,
-            };
-            chosen.push((number, port));
-            tree::set(&mut tree::items_mut(service, &["spec", "ports"])[index], &["nodePort"], port);
-        }
-    }
-    if local {
-        match tree::int(service, &["spec", "healthCheckNodePort"]).and_then(|p| u16::try_from(p).ok()).unwrap_or(0) {
-            0 => {
-                let port = free_port(server, &chosen).await?;
-                tree::set(service, &["spec", "healthCheckNodePort"], port);
-            }
-            given => check_port(server, service, "spec.healthCheckNodePort", given, before, &[]).await?,
-        }
-    }
-    Ok(())
-}
-
-async fn check_port(
-    server: &Server,
-    service: &Value,
-    field: &str,
-    port: u16,
-    before: &Held,
-    chosen: &[(i64, u16)],
-) -> Answered<()> {
-    if before.ports.contains(&port) || chosen.iter().any(|(_, p)| *p == port) {
-        return Ok(());
-    }
-    let (low, high) = server.settings.node_ports;
-    let refuse = |why: String| Err(invalid(service, field, port, why));
-    if port < low || port > high {
-        return refuse(format!("provided port is not in the valid range. The range of valid ports is {low}-{high}"));
-    }
-    if server.store.get(&format!("{NODE_PORTS}{port}")).await?.is_some() {
-        return refuse("provided port is already allocated".to_owned());
-    }
-    Ok(())
-}
-
-async fn free_port(server: &Server, chosen: &[(i64, u16)]) -> Answered<u16> {
-    let (low, high) = server.settings.node_ports;
-    let size = u32::from(high.saturating_sub(low)) + 1;
-    let free_of = |port: &u16| !chosen.iter().any(|(_, p)| p == port);
-    for _ in 0..limits::RANDOM_ALLOCATION_TRIES_MAX {
-        let random = u32::try_from(uuid::Uuid::new_v4().as_u128() >> 96).unwrap_or(0);
-        let port = low + u16::try_from(random % size).unwrap_or(0);
-        if free_of(&port) && server.store.get(&format!("{NODE_PORTS}{port}")).await?.is_none() {
-            return Ok(port);
-        }
-    }
-    let taken = server.store.range(Range { prefix: NODE_PORTS.to_owned(), ..Range::default() }).await?;
-    let taken: std::collections::HashSet<&str> = taken.entries.iter().map(|e| &e.key[NODE_PORTS.len()..]).collect();
-    (low..=high)
-        .filter(free_of)
-        .find(|p| !taken.contains(p.to_string().as_str()))
-        .ok_or_else(|| Refusal::internal("failed to allocate a nodePort: range is full"))
 }

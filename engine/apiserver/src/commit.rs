@@ -33,7 +33,7 @@ pub async fn create(server: &Server, row: &Row, new: &mut Value, dry_run: bool) 
         if let Some(fresh) = &unallocated {
             new.clone_from(fresh);
         }
-        let mut writes = allocate::plan(server, row, None, Some(new)).await?;
+        let mut writes = allocate::plan(server, row, None, Some(new), dry_run).await?;
         writes.extend(quota::plan(server, row, None, Some(new)).await?);
         if dry_run {
             return match server.store.get(&key).await.map_err(Refusal::from)? {
@@ -58,7 +58,7 @@ pub async fn update(server: &Server, row: &Row, entry: &Entry, old: &Value, new:
         if let Some(fresh) = &unallocated {
             new.clone_from(fresh);
         }
-        let mut writes = allocate::plan(server, row, Some(old), Some(new)).await?;
+        let mut writes = allocate::plan(server, row, Some(old), Some(new), dry_run).await?;
         writes.extend(quota::plan(server, row, Some(old), Some(new)).await?);
         if dry_run {
             return Ok(());
@@ -80,7 +80,7 @@ pub async fn delete(server: &Server, row: &Row, entry: &Entry, last: &Value, dry
         return Ok(());
     }
     for _ in 0..limits::CONFLICT_TRIES_MAX {
-        let mut writes = allocate::plan(server, row, Some(last), None).await?;
+        let mut writes = allocate::plan(server, row, Some(last), None, false).await?;
         writes.extend(quota::plan(server, row, Some(last), None).await?);
         writes.insert(0, Write { key: entry.key.clone(), expect: Expect::At(entry.revision), value: None });
         let mut gone = last.clone();

@@ -34,7 +34,7 @@ async fn a_service_gets_an_address_that_nobody_else_has_and_gives_it_back() {
     let taken = admin.post(SERVICES, service("b", json!({"clusterIP": address}))).await;
     taken.refuses(422, "Invalid", "provided IP is already allocated");
     let outside = admin.post(SERVICES, service("b", json!({"clusterIP": "10.1.1.1"}))).await;
-    outside.refuses(422, "Invalid", "the provided IP (10.1.1.1) is not in the valid range");
+    outside.refuses(422, "Invalid", "failed to allocate IP 10.1.1.1: the provided network does not match the current range");
     admin.delete(&format!("{SERVICES}/a")).await.expect(200);
     admin.get(&format!("{ADDRESSES}/{address}")).await.refuses(404, "NotFound", "");
     admin.post(SERVICES, service("b", json!({"clusterIP": address}))).await.expect(201);
@@ -106,4 +106,81 @@ async fn a_node_port_may_be_chosen_within_its_range_once() {
     admin.post(SERVICES, service("a", with(30_080))).await.expect(201);
     admin.post(SERVICES, service("b", with(30_080))).await.refuses(422, "Invalid", "provided port is already allocated");
     admin.post(SERVICES, service("b", with(80))).await.refuses(422, "Invalid", "The range of valid ports is 30000-32767");
+}
+
+#[tokio::test]
+async fn a_dry_run_asks_who_has_a_port_or_address_and_nothing_more() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let dry = format!("{SERVICES}?dryRun=All");
+    let port = |port: i64| json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
+    for given in [1, 70_000, -1] {
+        let made = admin.post(&dry, service("a", port(given))).await.expect(201);
+        assert_eq!(made["spec"]["ports"][0]["nodePort"], given);
+        let refused = admin.post(SERVICES, service("a", port(given))).await;
+        refused.refuses(
+            422,
+            "Invalid",
+            &format!("spec.ports[0].nodePort: Invalid value: {given}: provided port is not in the valid range"),
+        );
+    }
+    let held = admin.post(SERVICES, service("a", port(30_080))).await.expect(201);
+    admin.post(&dry, service("b", port(30_080))).await.refuses(422, "Invalid", "provided port is already allocated");
+    admin.post(&dry, service("b", json!({"clusterIP": held["spec"]["clusterIP"]}))).await.expect(201);
+    let outside = admin.post(&dry, service("b", json!({"clusterIP": "10.1.1.1"}))).await;
+    outside.refuses(422, "Invalid", "the provided IP (10.1.1.1) is not in the valid range");
+    let health = service("h", json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 1}));
+    admin.post(&dry, health.clone()).await.expect(201);
+    let why = "failed to allocate requested HealthCheck NodePort 1: provided port is not in the valid range";
+    admin.post(SERVICES, health).await.refuses(500, "InternalError", why);
+}
+
+#[tokio::test]
+async fn ports_of_one_number_share_a_node_port_and_others_do_not() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    let ports = |second: Value| {
+        let mut ports =
+            json!([{"name": "a", "port": 53, "protocol": "TCP", "nodePort": 30_053}, {"name": "b", "protocol": "UDP"}]);
+        ports[1].as_object_mut().unwrap().extend(second.as_object().unwrap().clone());
+        json!({"type": "NodePort", "ports": ports})
+    };
+    let made = admin.post(SERVICES, service("a", ports(json!({"port": 53})))).await.expect(201);
+    assert_eq!(made["spec"]["ports"][1]["nodePort"], 30_053);
+    admin.delete(&format!("{SERVICES}/a")).await.expect(200);
+    let twice = admin.post(SERVICES, service("b", ports(json!({"port": 54, "nodePort": 30_053})))).await;
+    twice.refuses(422, "Invalid", "spec.ports[1].nodePort: Invalid value: 30053: provided port is already allocated");
+}
+
+#[tokio::test]
+async fn families_fit_the_policy_and_the_cluster() {
+    let api = Api::start().await;
+    let admin = api.admin();
+    for (more, why) in [
+        (
+            json!({"ipFamilies": ["IPv4", "IPv6"]}),
+            "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified",
+        ),
+        (
+            json!({"clusterIP": "fd00::1"}),
+            "spec.clusterIPs[0]: Invalid value: [\"fd00::1\"]: IPv6 is not configured on this cluster",
+        ),
+        (json!({"ipFamilies": ["IPv6"]}), "spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"),
+        (json!({"clusterIP": "1.2.3.4"}), "spec.clusterIPs: Invalid value: [\"1.2.3.4\"]: failed to allocate IP 1.2.3.4"),
+    ] {
+        admin.post(SERVICES, service("s", more)).await.refuses(422, "Invalid", why);
+    }
+    let dual = Api::with(|s| s.service_cidrs = two_families()).await;
+    let admin = dual.admin();
+    let both = admin.post(SERVICES, service("both", json!({"ipFamilyPolicy": "RequireDualStack"}))).await.expect(201);
+    assert_eq!(both["spec"]["clusterIPs"].as_array().unwrap().len(), 2);
+    let path = format!("{SERVICES}/both");
+    let kept = admin.merge(&path, json!({"spec": {"ipFamilyPolicy": null}})).await.expect(200);
+    assert_eq!(kept["spec"]["ipFamilyPolicy"], "RequireDualStack", "what is left out stays");
+    let first = json!([both["spec"]["clusterIPs"][0]]);
+    let refused = admin.merge(&path, json!({"spec": {"clusterIPs": first}})).await;
+    refused.refuses(422, "Invalid", "must be 'SingleStack' to release the secondary cluster IP");
+    let one = admin.merge(&path, json!({"spec": {"ipFamilyPolicy": "SingleStack"}})).await.expect(200);
+    assert_eq!((&one["spec"]["clusterIPs"], &one["spec"]["ipFamilies"]), (&first, &json!(["IPv4"])));
+    assert_eq!(admin.get(ADDRESSES).await.expect(200)["items"].as_array().unwrap().len(), 1, "the second is given back");
 }
