@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{call::Call, refusal::Answered, server::Server};
 
 mod certificates;
+mod claim_resize;
 mod defaults;
 mod device_admin;
 mod limit_ranger;
@@ -83,6 +84,7 @@ pub fn in_tree() -> Vec<Box<dyn Plugin>> {
         Box::new(tolerations::DefaultTolerationSeconds),
         Box::new(defaults::DefaultStorageClass),
         Box::new(storage_in_use::StorageInUse),
+        Box::new(claim_resize::ClaimResize),
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificates::Certificates),
         Box::new(defaults::DefaultIngressClass),

@@ -120,6 +120,10 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     warn_of_what_stays(call, row, &options);
     let name = call.asked.name.clone();
     let namespace = call.asked.namespace.clone();
+    if row.gvk.kind == "PriorityClass" && matches!(name.as_str(), "system-node-critical" | "system-cluster-critical") {
+        let why = "this is a system priority class and cannot be deleted";
+        return Err(Refusal::forbidden(read::about(row, &name), why));
+    }
     let deleted = delete_named(server, call, row, &namespace, &name, &options).await?;
     match deleted {
         Deleted::Waiting(object) => respond::object(server, call, row, if options.accepted { 202 } else { 200 }, object),

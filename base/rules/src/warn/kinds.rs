@@ -22,6 +22,13 @@ pub fn content(group: &str, kind: &str, object: &Value, told: &mut Vec<String>) 
                 address::cidr(cidr.as_str().unwrap_or(""), &at, told);
             }
         }
+        ("", "ServiceAccount") if annotated("kubernetes.io/enforce-mountable-secrets") => {
+            told.push(
+                "metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate namespaces \
+                 to isolate access to mounted secrets"
+                    .into(),
+            );
+        }
         ("", "PersistentVolume") => volume(object, spec, &at, told),
         ("", "PersistentVolumeClaim") => {
             if annotated(OLD_CLASS) {

@@ -251,3 +251,14 @@ fn a_very_wide_indexed_job_is_warned_of() {
     let warned = told("batch", "cronjobs", cron);
     assert!(warned.len() == 1 && warned[0].starts_with("spec.jobTemplate.spec: In Indexed Jobs"), "{warned:?}");
 }
+
+#[test]
+fn an_account_whose_secrets_are_narrowed_is_told() {
+    let metadata = json!({"name": "a", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}});
+    assert_eq!(
+        told("", "serviceaccounts", json!({ "metadata": metadata })),
+        [
+            "metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
+        ]
+    );
+}

@@ -32,6 +32,16 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>) -> An
     managed::track_create_type(&server.tables, &gvk, &of, &mut request, &options.writer());
     let entries = tree::get(&request, &["metadata", "managedFields"]).cloned();
     let (namespace, name) = (call.asked.namespace.clone(), call.asked.name.clone());
+    change::place_in_namespace(&mut request, row, &namespace)?;
+    let given = change::text(&request, "name");
+    if !given.is_empty() && given != name {
+        let why = "must match the service account name if specified";
+        let error = FieldError::new(FieldPath::new("metadata").child("name"), Wrong::Invalid, given, why);
+        return Err(Refusal::invalid_field(
+            About { group: "authentication.k8s.io", resource: "TokenRequest", name: &name },
+            error,
+        ));
+    }
     let entry = read::find(server, row, &namespace, &name).await?;
     let account = stored::tree(&entry).map_err(Refusal::internal)?;
     let mut audiences: Vec<String> =

@@ -86,3 +86,50 @@ async fn new_nodes_claims_and_runtime_classes_are_seen_to() {
     sandboxed["spec"]["runtimeClassName"] = "gvisor".into();
     api.admin().post("/api/v1/namespaces/a/pods", sandboxed).await.refuses(403, "Forbidden", "RuntimeClass \"gvisor\" not found");
 }
+
+#[tokio::test]
+async fn a_claim_grows_where_its_class_lets_it() {
+    let api = Api::start().await;
+    api.namespace("a").await;
+    let admin = api.admin();
+    for (name, expands) in [("fixed", false), ("growing", true)] {
+        let class = json!({"metadata": {"name": name}, "provisioner": "p.example", "allowVolumeExpansion": expands});
+        admin.post("/apis/storage.k8s.io/v1/storageclasses", class).await.expect(201);
+        let claims = "/api/v1/namespaces/a/persistentvolumeclaims";
+        let claim = json!({"metadata": {"name": name}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": name, "volumeName": "v", "resources": {"requests": {"storage": "1Gi"}},
+        }});
+        admin.post(claims, claim).await.expect(201);
+        let path = format!("{claims}/{name}");
+        let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
+        admin.merge(&format!("{path}/status"), bound).await.expect(200);
+        let larger = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+        let answer = admin.merge(&path, larger).await;
+        if expands {
+            answer.expect(200);
+        } else {
+            answer.refuses(403, "Forbidden", "only dynamically provisioned pvc can be resized");
+        }
+    }
+}
+
+#[tokio::test]
+async fn priority_classes_of_the_system_stay() {
+    let api = Api::start().await;
+    let path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical";
+    api.admin().delete(path).await.refuses(403, "Forbidden", "this is a system priority class and cannot be deleted");
+    api.admin().get(path).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_the_account_of_the_path() {
+    let api = Api::start().await;
+    api.namespace("a").await;
+    let path = "/api/v1/namespaces/a/serviceaccounts/default/token";
+    let of = |metadata: serde_json::Value| json!({"metadata": metadata, "spec": {}});
+    let other = api.admin().post(path, of(json!({"name": "other"}))).await;
+    other.refuses(422, "Invalid", "metadata.name: Invalid value: \"other\": must match the service account name if specified");
+    let elsewhere = api.admin().post(path, of(json!({"namespace": "b"}))).await;
+    elsewhere.refuses(400, "BadRequest", "the namespace of the provided object does not match");
+    api.admin().post(path, of(json!({"name": "default", "namespace": "a"}))).await.expect(201);
+}
