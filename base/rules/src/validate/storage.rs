@@ -5,7 +5,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, selector, volume};
+use super::{check, disk, selector, volume};
 use crate::tree::{get, items, map, text};
 
 pub fn content(kind: &str, object: &Value, fresh: bool, errors: &mut ErrorList) {
@@ -134,6 +134,16 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("csi", "csi"),
 ];
 
+/// Nobody empties the root of a machine to use it again.
+fn root_is_kept(spec: &Value, source: &Value, errors: &mut ErrorList) {
+    let path = text(source, &["path"]);
+    let is_root = path.starts_with('/') && path.split('/').all(|step| step.is_empty() || step == ".");
+    if is_root && text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle" {
+        let at = FieldPath::new("spec").child("persistentVolumeReclaimPolicy");
+        errors.forbidden(at, "may not be 'recycle' for a hostPath mount of '/'");
+    }
+}
+
 /// A volume; `inline`: as part of an attachment, where it is bound to nothing.
 pub fn persistent_volume(spec: &Value, inline: bool, at: &FieldPath, errors: &mut ErrorList) {
     if inline {
@@ -166,26 +176,18 @@ pub fn persistent_volume(spec: &Value, inline: bool, at: &FieldPath, errors: &mu
     for (field, told) in SOURCES {
         let Some(source) = get(spec, &[field]) else { continue };
         found += 1;
-        let at = at.child(told);
         if found > 1 && *field != "flexVolume" {
-            errors.forbidden(at, "may not specify more than 1 volume type");
+            errors.forbidden(at.child(told), "may not specify more than 1 volume type");
             continue;
         }
+        // Errors of this kind are spelled so.
+        let at = at.child(if *field == "gcePersistentDisk" { "persistentDisk" } else { field });
         match *field {
-            "hostPath" => volume::host_path(source, &at, errors),
+            "hostPath" => {
+                volume::host_path(source, &at, errors);
+                root_is_kept(spec, source, errors);
+            }
             "nfs" => volume::nfs(source, &at, errors),
-            // This path is spelled so by the API itself.
-            "gcePersistentDisk" => {
-                check::required(errors, source, &FieldPath::new("spec").child("persistentDisk"), &["pdName"]);
-            }
-            "flexVolume" => {
-                check::required(errors, source, &at, &["driver"]);
-            }
-            "iscsi" => {
-                for field in ["targetPortal", "iqn"] {
-                    check::required(errors, source, &at, &[field]);
-                }
-            }
             "csi" => {
                 let driver = text(source, &["driver"]);
                 if driver.is_empty() {
@@ -218,7 +220,14 @@ pub fn persistent_volume(spec: &Value, inline: bool, at: &FieldPath, errors: &mu
                     errors.required(FieldPath::new("metadata").child("annotations"), "Local volume requires node affinity");
                 }
             }
-            _ => {}
+            // As of a pod, but that the secrets of these two stand in any namespace.
+            kind => {
+                disk::source(kind, source, &at, errors);
+                let secret = get(source, &["secretRef"]).filter(|_| matches!(kind, "cinder" | "storageos"));
+                if let Some(secret) = secret {
+                    check::required(errors, secret, &at.child("secretRef"), &["namespace"]);
+                }
+            }
         }
     }
     if found == 0 {

@@ -389,3 +389,68 @@ fn owners_have_a_version_and_one_controls() {
     let why = "finalizer orphan and foregroundDeletion cannot be both set";
     assert_eq!(both, [format!("metadata.finalizers: Invalid value: [\"orphan\",\"foregroundDeletion\"]: {why}")]);
 }
+
+#[test]
+fn a_volume_that_is_a_disk_or_share_says_which() {
+    let told = |source: &str, fields: Value| {
+        let mut body = volume(json!({ source: fields }));
+        body["spec"].as_object_mut().unwrap().remove("csi");
+        born(("", "persistentvolumes"), body)
+    };
+    for (source, fields) in [
+        ("awsElasticBlockStore", &["volumeID"][..]),
+        ("cinder", &["volumeID"]),
+        ("portworxVolume", &["volumeID"]),
+        ("glusterfs", &["endpoints", "path"]),
+        ("rbd", &["monitors", "image"]),
+        ("cephfs", &["monitors"]),
+        ("azureFile", &["secretName", "shareName"]),
+        ("scaleIO", &["gateway", "system", "volumeName"]),
+        ("storageos", &["volumeName"]),
+        ("vsphereVolume", &["volumePath"]),
+        ("photonPersistentDisk", &["pdID"]),
+    ] {
+        let want: Vec<String> = fields.iter().map(|field| format!("spec.{source}.{field}: Required value")).collect();
+        assert_eq!(told(source, json!({})), want);
+    }
+    let azure = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd";
+    assert_eq!(
+        told("azureDisk", json!({})),
+        [
+            "spec.azureDisk.diskName: Required value".to_owned(),
+            "spec.azureDisk.diskURI: Required value".to_owned(),
+            format!("spec.azureDisk.diskURI: Unsupported value: \"\": supported values: {azure:?}"),
+        ]
+    );
+    assert_eq!(
+        told("fc", json!({})),
+        ["spec.fc.targetWWNs: Required value: must specify either targetWWNs or wwids, but not both"]
+    );
+    assert_eq!(told("flocker", json!({})), ["spec.flocker: Required value: one of datasetName and datasetUUID is required"]);
+    assert_eq!(
+        told("quobyte", json!({})),
+        [
+            "spec.quobyte.registry: Required value: must be a host:port pair or multiple pairs separated by commas",
+            "spec.quobyte.volume: Required value",
+        ]
+    );
+    assert_eq!(told("gcePersistentDisk", json!({})), ["spec.persistentDisk.pdName: Required value"]);
+    assert_eq!(
+        told("cinder", json!({"volumeID": "v", "secretRef": {"name": "s"}})),
+        ["spec.cinder.secretRef.namespace: Required value"]
+    );
+    let beside = born(("", "persistentvolumes"), volume(json!({"cephfs": {}})));
+    assert_eq!(beside, ["spec.cephfs.monitors: Required value", "spec.csi: Forbidden: may not specify more than 1 volume type"]);
+}
+
+#[test]
+fn the_root_of_a_machine_is_not_recycled() {
+    let told = |path: &str| {
+        let mut body = volume(json!({"hostPath": {"path": path}, "persistentVolumeReclaimPolicy": "Recycle"}));
+        body["spec"].as_object_mut().unwrap().remove("csi");
+        born(("", "persistentvolumes"), body)
+    };
+    assert_eq!(told("/a"), NONE);
+    let why = "may not be 'recycle' for a hostPath mount of '/'";
+    assert_eq!(told("/"), [format!("spec.persistentVolumeReclaimPolicy: Forbidden: {why}")]);
+}
