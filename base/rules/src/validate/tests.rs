@@ -228,7 +228,7 @@ fn addresses_that_a_service_had_may_stay() {
     assert_eq!(changed(("", "nodes"), node("10.0.0.1/24", "a"), node("10.0.0.1/24", "b")), [""; 0]);
     assert_eq!(
         changed(("", "nodes"), node("10.0.0.1/24", "a"), node("10.0.0.2/24", "b")),
-        ["spec.podCIDRs[0]: Invalid value: \"10.0.0.2/24\": must not have bits set beyond the prefix length"]
+        ["spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid"]
     );
 }
 

@@ -331,9 +331,11 @@ fn a_namespace_has_finalizers_with_a_domain_and_ends_by_deletion() {
     assert_eq!(fresh, [format!("spec.finalizers: Invalid value: \"foo\": {why}")]);
     let old = || namespace(json!(["kubernetes"]), "Active");
     let told = |new: Value, part: Part<'_>| changed_part(("", "namespaces"), old(), new, part);
-    assert_eq!(told(namespace(json!([]), "Active"), Part::Sub("finalize")), NONE);
-    let bad = told(namespace(json!(["bad"]), "Active"), Part::Sub("finalize"));
-    assert_eq!(bad, [format!("spec.finalizers[0]: Invalid value: \"bad\": {why}")]);
+    let finalize = |finalizers: Value| -> Vec<String> {
+        crate::validate_finalize(&namespace(finalizers, "Active")).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(finalize(json!([])), NONE);
+    assert_eq!(finalize(json!(["bad"])), [format!("spec.finalizers[0]: Invalid value: \"bad\": {why}")]);
     assert_eq!(
         told(namespace(json!(["kubernetes"]), "Terminating"), Part::Status),
         ["status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty"]

@@ -50,7 +50,9 @@ fn containers_of_a_stateful_set_mount_its_claims() {
     assert_eq!(created(sets, set_of(&["data", "data"], &["data"], &[], &["data"])), [""; 0]);
     assert_eq!(
         created(sets, set_of(&["data"], &["raw"], &[], &["raw"])),
-        [format!("{at}.volumeDevices[0].name: Not found: \"raw\"")]
+        [format!(
+            "{at}.volumeDevices[0].name: Invalid value: \"raw\": can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
+        )]
     );
     // Volumes are counted as they stand in the pod: behind the claims.
     let told = created(sets, set_of(&["data"], &["data", "Bad"], &["data"], &[]));
