@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Names without a domain that stand for something.
-const STANDARD: &[&str] = &[
+pub const STANDARD: &[&str] = &[
     "cpu",
     "memory",
     "ephemeral-storage",

@@ -7,7 +7,7 @@ use irori_api::{
 };
 use serde_json::Value;
 
-use super::{check, definition::shown};
+use super::{check, compute, definition::shown};
 use crate::tree::{get, items, map, text};
 
 pub fn limit_range(object: &Value, errors: &mut ErrorList) {
@@ -26,7 +26,7 @@ pub fn limit_range(object: &Value, errors: &mut ErrorList) {
             for name in map(item, &[side]).into_iter().flatten().map(|(name, _)| name) {
                 let at = at.child(side).key(name);
                 if kind == "Container" || kind == "Pod" {
-                    super::compute::resource_name(name, &at, errors);
+                    compute::resource_name(name, &at, errors);
                 } else {
                     resource_name(name, &at, errors);
                 }
@@ -151,9 +151,9 @@ fn amounts(object: &Value, path: &[&str], errors: &mut ErrorList) {
 /// An amount of a resource: not negative, and whole where things are counted.
 pub fn amount(name: &str, given: &Value, at: &FieldPath, errors: &mut ErrorList) {
     let given = given.as_str().unwrap_or("0");
-    super::compute::quantity_not_negative(given, at, errors);
+    compute::quantity_not_negative(given, at, errors);
     let counted = name.starts_with("count/") || COUNTED.contains(&name);
-    if counted && !super::compute::whole(given) {
+    if counted && !compute::whole(given) {
         errors.invalid(at.clone(), given, "must be an integer");
     }
 }
@@ -258,7 +258,7 @@ fn scope_of(scope: &str, hard: &[&String], at: &FieldPath, shown: &str, errors: 
             }
         }
     };
-    if hard.iter().any(|name| QUOTED.contains(&name.as_str()) && !fits(name)) {
+    if hard.iter().any(|name| is_one_of_ours(name) && !fits(name)) {
         check::wrong_go(errors, at.clone(), Wrong::Invalid, shown, "unsupported scope applied to resource");
     }
 }
@@ -275,29 +275,12 @@ const COUNTED: &[&str] = &[
     "services.loadbalancers",
 ];
 
-/// Whether a quota may count a resource of the server's own.
-fn is_quoted(name: &str) -> bool {
-    QUOTED.contains(&name) || name.starts_with("requests.hugepages-") || name.starts_with("hugepages-")
+/// Resources that a quota counts without a domain or a size.
+fn is_one_of_ours(name: &str) -> bool {
+    compute::STANDARD.contains(&name) && name != "storage"
 }
 
-const QUOTED: &[&str] = &[
-    "cpu",
-    "memory",
-    "ephemeral-storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.storage",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "persistentvolumeclaims",
-    "configmaps",
-    "services.nodeports",
-    "services.loadbalancers",
-];
+/// Whether a quota may count a resource of the server's own.
+fn is_quoted(name: &str) -> bool {
+    is_one_of_ours(name) || name.starts_with("requests.hugepages-") || name.starts_with("hugepages-")
+}

@@ -3,18 +3,11 @@
 //! Source: the descriptions of the status fields in the API reference of each kind.
 use hashbrown::HashSet;
 
-use irori_api::{
-    field::{ErrorList, FieldPath},
-    names,
-};
+use irori_api::field::{ErrorList, FieldPath};
 use serde_json::Value;
 
-use super::{check, limits, node, service, storage_change};
+use super::{check, condition, limits, node, service, storage_change};
 use crate::tree::{get, int, items, text};
-
-/// Bytes of a condition's reason and message.
-const REASON_BYTES_MAX: usize = 1024;
-const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
 /// Counts of a kind's status.
 fn counts(group: &str, kind: &str) -> &'static [&'static str] {
@@ -82,7 +75,7 @@ pub fn change(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Er
         ("", "Service") => service::status(new, old, errors),
         ("batch", "Job") => super::batch::status::change(new, old, errors),
         ("networking.k8s.io", "Ingress") => super::network::ingress_status(new, old, errors),
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => super::condition::policy_status(new, errors),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => condition::policy_status(new, errors),
         ("apiregistration.k8s.io", "APIService") => super::extension::status(new, errors),
         ("resource.k8s.io", "ResourceClaim") => super::claims::status(new, old, errors),
         ("storage.k8s.io", "VolumeAttachment") => super::classes::attachment_status(new, errors),
@@ -124,7 +117,7 @@ fn counted(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Error
     }
     let told = at.child("conditions");
     match (group, kind) {
-        ("policy", "PodDisruptionBudget") => conditions(items(status, &["conditions"]), &told, errors),
+        ("policy", "PodDisruptionBudget") => condition::conditions(items(status, &["conditions"]), &told, errors),
         ("flowcontrol.apiserver.k8s.io", _) => types(items(status, &["conditions"]), &told, errors),
         _ => {}
     }
@@ -132,54 +125,6 @@ fn counted(group: &str, kind: &str, new: &Value, old: &Value, errors: &mut Error
     if collisions(old).is_some_and(|was| collisions(new).is_none_or(|is| is < was)) {
         let given = collisions(new).map_or(Value::Null, Value::from);
         errors.invalid(at.child("collisionCount"), given, "cannot be decremented");
-    }
-}
-
-/// Conditions of the form that all newer kinds share.
-///
-/// Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/condition-v1/ (its patterns and lengths)
-fn conditions(list: &[Value], at: &FieldPath, errors: &mut ErrorList) {
-    let mut seen = HashSet::new();
-    for (i, condition) in list.iter().enumerate() {
-        let at = at.index(i);
-        let kind = text(condition, &["type"]);
-        if !seen.insert(kind) {
-            errors.duplicate(at.child("type"), kind);
-        }
-        errors.invalid_each(&at.child("type"), kind, names::qualified_name(kind));
-        let status = text(condition, &["status"]);
-        if !matches!(status, "False" | "True" | "Unknown") {
-            errors.not_supported(at.child("status"), status, &["False", "True", "Unknown"]);
-        }
-        if let Some(n) = int(condition, &["observedGeneration"]).filter(|n| *n < 0) {
-            errors.invalid(at.child("observedGeneration"), n, "must be greater than or equal to zero");
-        }
-        if text(condition, &["lastTransitionTime"]).is_empty() {
-            errors.required(at.child("lastTransitionTime"), "must be set");
-        }
-        reason(text(condition, &["reason"]), &at.child("reason"), errors);
-        if text(condition, &["message"]).len() > MESSAGE_BYTES_MAX {
-            errors.too_long(at.child("message"), MESSAGE_BYTES_MAX);
-        }
-    }
-}
-
-fn reason(given: &str, at: &FieldPath, errors: &mut ErrorList) {
-    if given.is_empty() {
-        return errors.required(at.clone(), "must be set");
-    }
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    let bytes = given.as_bytes();
-    let good =
-        bytes[0].is_ascii_alphabetic() && word(bytes[bytes.len() - 1]) && bytes.iter().all(|b| word(*b) || b",:".contains(b));
-    if !good {
-        let why = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters \
-                   or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or \
-                   'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
-        errors.invalid(at.clone(), given, why);
-    }
-    if given.len() > REASON_BYTES_MAX {
-        errors.too_long(at.clone(), REASON_BYTES_MAX);
     }
 }
 

@@ -22,7 +22,7 @@ pub struct FileReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Commits of a segment with their first and last revision (both 0 if there is none), and bytes at its end that are no whole frame:
-    /// of a write that was never acknowledged.
+    /// of a write that did not become whole.
     Commits {
         count: u64,
         first: u64,

@@ -123,10 +123,6 @@ fn reopen(disk: &dyn Disk, found: &Found, mut file: RevisionsFile, said: Reserva
     let logged = state.revision.0;
     let len = active.file.size().map_err(OpenError::io("read", &active.name))?;
     if len > active.end() {
-        if said.clean {
-            let what = format!("{} bytes behind the end of a log that was closed", len - active.end());
-            return Err(OpenError::damaged(&active.name, active.end(), what));
-        }
         tracing::warn!(
             file = active.name,
             from = active.end(),
