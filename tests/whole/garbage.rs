@@ -49,7 +49,8 @@ fn bodies() -> Vec<Case> {
         post("half an object", r#"{"apiVersion":"v1","kind":"#, &[400]),
         post("no JSON", "hello", &[400]),
         post("nothing", "", &[400]),
-        post("null", "null", &[400]),
+        // An object without anything.
+        post("null", "null", &[422]),
         post("a list", "[1,2,3]", &[400]),
         post("a number", "42", &[400]),
         post("two objects", map("{}") + &map("{}"), &[400]),
@@ -112,7 +113,10 @@ fn patches() -> Vec<Case> {
         patch("a strategic patch that is a number", STRATEGIC, "7", &[400]),
         patch("a patch of no known kind", "application/json", "{}", &[415]),
         patch("an apply by nobody", "application/apply-patch+yaml", "{}", &[422]),
-        patch("an apply that is no YAML", "application/apply-patch+yaml", "a: [", &[400]),
+        Case {
+            path: format!("{MAPS}/here?fieldManager=me"),
+            ..patch("an apply that is no YAML", "application/apply-patch+yaml", "a: [", &[400])
+        },
     ]
 }
 
@@ -140,6 +144,12 @@ fn queries() -> Vec<Case> {
     ]
 }
 
+/// A server that refuses a long request before it has read all of it hangs up, which may take back the answer that is on its way.
+fn hung_up(error: &std::io::Error, sent: usize) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    sent > 50_000 && matches!(error.kind(), BrokenPipe | ConnectionReset)
+}
+
 #[test]
 fn garbage_gets_a_clear_answer_and_the_server_goes_on() {
     let api = Api::up(&binary());
@@ -151,6 +161,7 @@ fn garbage_gets_a_clear_answer_and_the_server_goes_on() {
         // A server that refuses early may hang up before it has read everything; each case has its own connection.
         match door.client().call(case.method, &case.path, case.content_type, &case.body) {
             Ok(answer) => wrong.extend(judge(case.what, &answer, case.wanted)),
+            Err(source) if hung_up(&source, case.path.len() + case.body.len()) => {}
             Err(source) => wrong.push(format!("{}: no answer: {source}", case.what)),
         }
     }
@@ -223,6 +234,7 @@ fn broken_http_is_refused_and_the_server_goes_on() {
         match door.raw(&request) {
             Ok(answer) if wanted.contains(&answer.status) => {}
             Ok(answer) => wrong.push(format!("{what}: wanted {wanted:?}: {answer:?}")),
+            Err(source) if hung_up(&source, request.len()) => {}
             Err(source) => wrong.push(format!("{what}: no answer: {source}")),
         }
     }

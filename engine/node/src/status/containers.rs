@@ -72,6 +72,10 @@ fn waiting(life: &Life, spec: &PodSpec, slot: &Slot) -> Option<Waiting> {
         }
         return Some((trouble.reason.clone(), trouble.message.clone()));
     }
+    if matches!(slot.instance, Instance::Exited(_)) && slot.replaced {
+        // It is started again whatever the restart policy says, which has no place in a status once it was said to have ended.
+        return Some(("ContainerCreating".to_owned(), String::new()));
+    }
     if matches!(slot.instance, Instance::Exited(_)) && slot.crash.told {
         let pod = &life.pod;
         let message = format!(
