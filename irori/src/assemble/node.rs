@@ -332,16 +332,15 @@ pub async fn beside(context: &Context, home: &Home, server: &Server) -> Result<N
 /// Ends every pod of this home on this machine, and containerd. Returns how many there were.
 pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
     let machine = Machine::start(machine_settings(context), context.clock.clone(), &context.tasks).await?;
-    let containers = machine.containers().await?;
-    let stopping = containers.iter().map(|container| async {
-        machine.stop_container(&container.id, grace).await?;
-        machine.remove_container(&container.id).await
-    });
-    futures::future::try_join_all(stopping).await.context("end containers")?;
-    let sandboxes = machine.sandboxes().await?;
-    for sandbox in &sandboxes {
-        machine.stop_sandbox(&sandbox.id).await.context("end sandbox")?;
-        machine.remove_sandbox(&sandbox.id).await.context("remove sandbox")?;
+    let count = machine.sandboxes().await?.len();
+    let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
+    // What was being started when the home ended has to get there before it can be removed.
+    while let Err(source) = clear(&machine, grace).await {
+        if tokio::time::Instant::now() >= deadline {
+            return Err(source);
+        }
+        tracing::debug!("end pods: {source:#}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     machine.dismantle().await?;
     // Nothing of another folder may hang in the data folder of a home that is down: people copy and delete it.
@@ -349,7 +348,24 @@ pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
         let folder = context.data.root().join(part);
         irori_node::unmount_below(&folder).with_context(|| format!("unmount what hangs below `{}`", folder.display()))?;
     }
-    Ok(sandboxes.len())
+    Ok(count)
+}
+
+/// How long a container may take that was being started when its home was told to end.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+
+async fn clear(machine: &Machine, grace: Duration) -> Result<()> {
+    let containers = machine.containers().await?;
+    let stopping = containers.iter().map(|container| async {
+        machine.stop_container(&container.id, grace).await?;
+        machine.remove_container(&container.id).await
+    });
+    futures::future::try_join_all(stopping).await.context("end containers")?;
+    for sandbox in &machine.sandboxes().await? {
+        machine.stop_sandbox(&sandbox.id).await.context("end sandbox")?;
+        machine.remove_sandbox(&sandbox.id).await.context("remove sandbox")?;
+    }
+    Ok(())
 }
 
 /// Removes links, routes and rules of this home.
