@@ -93,8 +93,9 @@ pub fn validate_update(row: &Row, asked: &Row, new: &Value, old: &Value, part: P
         _ if is_pod(row) => pod_change::change(row, new, old, part, &mut errors),
         _ => {
             let rules = |object: &Value, errors: &mut ErrorList| {
+                let before = errors.len();
                 content(row, asked, object, Some(old), errors);
-                again(row, asked, object, old, errors);
+                again(row, asked, object, old, errors.len() > before, errors);
             };
             if keeps_old(row) {
                 kept(new, old, rules, &mut errors);
@@ -130,10 +131,11 @@ fn is_pod(row: &Row) -> bool {
 }
 
 /// For some kinds a stock server goes over the whole object, and then over its spec as a part of the change: it tells what is wrong there twice.
-fn again(row: &Row, asked: &Row, new: &Value, old: &Value, errors: &mut ErrorList) {
+/// `wrong`: whether anything was found the first time.
+fn again(row: &Row, asked: &Row, new: &Value, old: &Value, wrong: bool, errors: &mut ErrorList) {
     match (row.gvk.group.as_str(), row.gvk.kind.as_str()) {
         ("batch", "Job") => batch::spec_with_selector(tree::get(new, &["spec"]).unwrap_or(&Value::Null), errors),
-        ("apps", "ReplicaSet" | "DaemonSet") | ("", "ReplicationController") | ("rbac.authorization.k8s.io", _) => {
+        ("apps", "ReplicaSet" | "DaemonSet") | ("", "ReplicationController") | ("rbac.authorization.k8s.io", _) if wrong => {
             content(row, asked, new, Some(old), errors);
         }
         _ => {}

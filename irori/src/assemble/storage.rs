@@ -116,7 +116,9 @@ impl StoreAt {
 
     /// Finds what is wrong with what was asked for, before anything is started.
     pub fn check(&self) -> Result<()> {
-        self.sealed_prefixes()?;
+        if !self.seal.is_empty() {
+            self.sealed_prefixes()?;
+        }
         self.store.as_deref().map_or(Ok(()), |at| address(at).map(drop))
     }
 

@@ -29,7 +29,7 @@ pub fn run(up: Up, offset: SignedDuration) -> Done {
     {
         return assemble::runtime()?.block_on(change(&up, &home, &text, &data, &running, offset));
     }
-    let store = up.store.clone().or(&home.store, folder_of(&up.home));
+    let store = asked_store(&up, &home);
     store.check().map_err(|error| Exit::WrongInput.because(error))?;
     check_machine(&home)?;
     if up.detach {
@@ -40,6 +40,11 @@ pub fn run(up: Up, offset: SignedDuration) -> Done {
     // What a killed process wrote down about itself is not true any more.
     data.withdraw();
     assemble::runtime()?.block_on(bring_up(&up, &home, &text, data, held, offset))
+}
+
+/// Where objects are to be kept, by the options and the home file together.
+fn asked_store(up: &Up, home: &Home) -> StoreAt {
+    up.store.clone().or(&home.store, folder_of(&up.home))
 }
 
 /// Everything that is missing, at once.
@@ -63,7 +68,7 @@ async fn bring_up(up: &Up, home: &Home, text: &str, data: DataDir, _held: Held, 
     let progress = Progress::new(up.reading.output == Output::Json);
     let context = Context::new(data, offset)?;
     context.heed_signals()?;
-    let store = up.store.clone().or(&home.store, folder_of(&up.home));
+    let store = asked_store(up, home);
     let started = context.unless_ended(start(&context, home, &store, &progress)).await;
     let (server, gateway) = match started.unwrap_or_else(|| Err(anyhow::anyhow!("ended before the home was up"))) {
         Ok(started) => started,
@@ -149,7 +154,7 @@ async fn start(context: &Context, home: &Home, at: &StoreAt, progress: &Progress
 
 /// Beside a living home: the file is applied through its API.
 async fn change(up: &Up, home: &Home, text: &str, data: &DataDir, running: &Running, offset: SignedDuration) -> Done {
-    let store = up.store.clone().or(&home.store, folder_of(&up.home));
+    let store = asked_store(up, home);
     if up.store != StoreAt::default() && store.words()? != running.store {
         let told =
             "the store of a running home stays as it is: end the home (`irori down`) and start it again with these options";

@@ -101,16 +101,15 @@ async fn all_held(store: &EmbeddedStore, last: Revision) -> (Revision, Vec<Arc<E
     .await
 }
 
+/// Small files, and nothing kept of the past.
+fn without_history(disk: &SimDisk) -> Settings {
+    Settings { segment_bytes: 1_000, snapshot_bytes_min: 4_000, history: Duration::ZERO, ring_events_max: 0, ..settings(disk) }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_segments_and_snapshots_are_removed_and_what_they_held_is_compacted() {
     let disk = SimDisk::new();
-    let store = open_with(Settings {
-        segment_bytes: 1_000,
-        snapshot_bytes_min: 4_000,
-        history: Duration::ZERO,
-        ring_events_max: 0,
-        ..settings(&disk)
-    });
+    let store = open_with(without_history(&disk));
     let store = store.expect("the store opens");
     let mut at = put(&*store, create("k/a", "0")).await;
     let early = at;
@@ -141,13 +140,7 @@ fn a_log_that_grew_long_during_a_snapshot_is_put_together_without_another_commit
         // Snapshots wait behind this for the only thread.
         let holder = tokio::task::spawn_blocking(move || held.recv());
         let disk = SimDisk::new();
-        let store = open_with(Settings {
-            segment_bytes: 1_000,
-            snapshot_bytes_min: 4_000,
-            history: Duration::ZERO,
-            ring_events_max: 0,
-            ..settings(&disk)
-        });
+        let store = open_with(without_history(&disk));
         let store = store.expect("the store opens");
         let mut at = put(&*store, create("k/a", "0")).await;
         for n in 0..200 {
