@@ -352,7 +352,7 @@ pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
 }
 
 /// How long a container may take that was being started when its home was told to end.
-const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 async fn clear(machine: &Machine, grace: Duration) -> Result<()> {
     let containers = machine.containers().await?;

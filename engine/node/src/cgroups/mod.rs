@@ -107,10 +107,13 @@ impl Cgroups {
 
     /// Removes the pod's group whatever its class; absent is fine.
     pub(crate) fn remove_pod(&self, pod_uid: &str) -> Result<(), CgroupError> {
-        for class in [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort] {
-            self.hierarchy.remove(&format!("{}/pod{pod_uid}", self.class(class)))?;
-        }
+        self.groups_of(pod_uid).iter().try_for_each(|group| self.hierarchy.remove(group))?;
         self.weigh_burstable()
+    }
+
+    /// Where the pod's group is, by its class.
+    fn groups_of(&self, pod_uid: &str) -> [String; 3] {
+        [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort].map(|class| format!("{}/pod{pod_uid}", self.class(class)))
     }
 
     /// Uids of the pods that have a group.
@@ -129,8 +132,22 @@ impl Cgroups {
 
     /// Kills whatever is left in the groups of this instance.
     pub(crate) fn kill_all(&self) {
-        for pid in self.hierarchy.processes(&self.root) {
-            tracing::warn!(pid, "a process that nobody looked after is killed");
+        self.kill(&self.root);
+    }
+
+    /// Kills whatever is left in a pod's groups: its sandbox has been removed.
+    pub(crate) fn kill_pod(&self, pod_uid: &str) {
+        self.groups_of(pod_uid).iter().for_each(|group| self.kill(group));
+    }
+
+    /// Kills whatever is left in a container's groups: it counts as ended, or is being removed.
+    pub(crate) fn kill_container(&self, pod_uid: &str, id: &str) {
+        self.groups_of(pod_uid).iter().for_each(|group| self.kill(&format!("{group}/{id}")));
+    }
+
+    fn kill(&self, group: &str) {
+        for pid in self.hierarchy.processes(group) {
+            tracing::warn!(pid, group, "a process that nobody looked after is killed");
             let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
     }

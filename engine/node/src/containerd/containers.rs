@@ -50,8 +50,8 @@ impl Machine {
             config: Some(container_config(config, sandbox_config)),
             sandbox_config: Some(self.sandbox_config(sandbox_config)?),
         };
-        let answer =
-            self.rpc.call::<_, cri::CreateContainerResponse>("/runtime.v1.RuntimeService/CreateContainer", request, USUAL).await;
+        let path = "/runtime.v1.RuntimeService/CreateContainer";
+        let answer = self.whole::<_, cri::CreateContainerResponse>(path, request, USUAL).await;
         match answer {
             Ok(answer) => Ok(answer.container_id.into()),
             Err(status) if is_reserved(&status) => self.container_of(sandbox, config).await,
@@ -72,11 +72,14 @@ impl Machine {
 
     pub(super) async fn run_container(&self, id: &ContainerId) -> Result<()> {
         let request = cri::StartContainerRequest { container_id: id.0.clone() };
-        match self.rpc.call::<_, cri::Empty>("/runtime.v1.RuntimeService/StartContainer", request, USUAL).await {
+        match self.whole::<_, cri::Empty>("/runtime.v1.RuntimeService/StartContainer", request, USUAL).await {
             Ok(_) => {}
             // Started before, perhaps ended since.
             Err(status) if status.message().contains("is in CONTAINER_") => {}
-            Err(status) => return Err(start_error(&id.0, &status)),
+            Err(status) => {
+                self.end_task(&id.0).await?;
+                return Err(start_error(&id.0, &status));
+            }
         }
         if let Some(log) = self.container_status(id).await?.log_path {
             self.rotation.watch(id, log);
@@ -94,17 +97,20 @@ impl Machine {
     }
 
     pub(super) async fn delete_container(&self, id: &ContainerId) -> Result<()> {
-        let log = match self.container_status(id).await {
-            Ok(status) => status.log_path,
+        let status = match self.container_status(id).await {
+            Ok(status) => status,
             Err(RuntimeError::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
         self.rotation.forget(id);
+        if status.state != ContainerState::Running {
+            self.cgroups.kill_container(&status.pod.uid, &id.0);
+        }
         let request = cri::RemoveContainerRequest { container_id: id.0.clone() };
-        let answer = self.rpc.call::<_, cri::Empty>("/runtime.v1.RuntimeService/RemoveContainer", request, USUAL).await;
-        absent_is_fine(answer.map(drop).map_err(|status| failed("remove container", &id.0, &status)))?;
+        let path = "/runtime.v1.RuntimeService/RemoveContainer";
+        absent_is_fine(self.remove("remove container", path, request, &id.0).await)?;
         self.events.forget(&id.0);
-        if let Some(log) = log {
+        if let Some(log) = status.log_path {
             crate::logs::remove(&log)
                 .map_err(|source| RuntimeError::Failed { operation: "remove logs", message: source.to_string() })?;
         }

@@ -17,6 +17,7 @@ mod install;
 mod observe;
 mod rpc;
 mod sandboxes;
+mod strays;
 mod wire;
 
 use std::{
@@ -37,7 +38,7 @@ pub use config::PAUSE_IMAGE;
 use daemon::Daemon;
 use events::Events;
 use rpc::{Rpc, USUAL, failed};
-use wire::{cri, engine};
+use wire::cri;
 
 use crate::{
     cgroups::{CgroupError, Cgroups},
@@ -60,8 +61,6 @@ const ANSWER: Backoff = Backoff { first: Duration::from_millis(5), max: Duration
 const DISMANTLE_ATTEMPTS: u32 = 100;
 /// Looks whether exits were noticed, about five seconds long.
 const SETTLE_ATTEMPTS: u32 = 50;
-/// The status of a task whose process has ended.
-const TASK_STOPPED: i32 = 3;
 /// A start that takes longer is given up.
 const START_MAX: Duration = Duration::from_secs(30);
 
@@ -167,6 +166,7 @@ impl Machine {
         }
         machine.take_in(&pause(PAUSE_IMAGE)).await.map_err(StartError::Image)?;
         machine.end_stale_execs().await;
+        machine.end_strays().await.map_err(StartError::Adopt)?;
         machine.sweep().await.map_err(StartError::Adopt)?;
         machine.adopt_logs().await.map_err(StartError::Adopt)?;
         let watching = machine.clone();
@@ -256,15 +256,21 @@ impl Machine {
         tracing::warn!("containerd's CRI plugin shows containers as running that have no running task");
     }
 
-    async fn has_unnoticed_exits(&self) -> Result<bool> {
-        let path = "/containerd.services.tasks.v1.Tasks/List";
-        let answer = self.rpc.call::<_, engine::ListTasksResponse>(path, engine::ListTasksRequest {}, USUAL).await;
-        let tasks = answer.map_err(|status| failed("list tasks", "", &status))?.tasks;
-        let alive: std::collections::HashSet<String> =
-            tasks.into_iter().filter(|task| task.status != TASK_STOPPED).map(|task| task.id).collect();
-        let containers = self.list_containers(containers::everything()).await?;
-        let mut running = containers.iter().filter(|container| container.state == crate::runtime::ContainerState::Running);
-        Ok(running.any(|container| !alive.contains(&container.id.0)))
+    /// A call that goes on when its caller goes away, and is waited for at the end of irori: containerd tidies up badly after a start that
+    /// is cut off (`strays`).
+    async fn whole<Q, A>(&self, path: &'static str, request: Q, limit: Duration) -> Result<A, tonic::Status>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let (answered, answer) = tokio::sync::oneshot::channel();
+        let rpc = self.rpc.clone();
+        self.tasks.spawn("containerd call", OnEnd::Contained, async move {
+            // Nobody may be waiting any more.
+            let _waits = answered.send(rpc.call(path, request, limit).await);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        answer.await.unwrap_or_else(|_| Err(tonic::Status::unavailable("irori is stopping")))
     }
 
     /// Rotation goes on for containers that were started by a former process.

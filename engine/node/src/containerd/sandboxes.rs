@@ -36,7 +36,7 @@ impl Machine {
         let wire = self.sandbox_config(config)?;
         let path = "/runtime.v1.RuntimeService/RunPodSandbox";
         let request = cri::RunPodSandboxRequest { config: Some(wire) };
-        match self.rpc.call::<_, cri::RunPodSandboxResponse>(path, request, START_MAX).await {
+        match self.whole::<_, cri::RunPodSandboxResponse>(path, request, START_MAX).await {
             Ok(answer) => Ok(answer.pod_sandbox_id.into()),
             Err(status) if is_reserved(&status) => self.sandbox_of(&config.pod, config.attempt).await,
             Err(status) => Err(failed("start sandbox", "", &status)),
@@ -86,8 +86,8 @@ impl Machine {
     pub(super) async fn delete_sandbox(&self, id: &SandboxId) -> Result<()> {
         let all = self.list_sandboxes(BTreeMap::new()).await?;
         let request = cri::RemovePodSandboxRequest { pod_sandbox_id: id.0.clone() };
-        let answer = self.rpc.call::<_, cri::Empty>("/runtime.v1.RuntimeService/RemovePodSandbox", request, USUAL).await;
-        absent_is_fine(answer.map(drop).map_err(|status| failed("remove sandbox", &id.0, &status)))?;
+        let path = "/runtime.v1.RuntimeService/RemovePodSandbox";
+        absent_is_fine(self.remove("remove sandbox", path, request, &id.0).await)?;
         self.events.forget(&id.0);
         let Some(gone) = all.iter().find(|sandbox| sandbox.id == *id) else { return Ok(()) };
         if all.iter().any(|other| other.id != *id && other.pod.uid == gone.pod.uid) {
@@ -104,6 +104,9 @@ impl Machine {
         while let Err(error) = self.cgroups.remove_pod(&pod.uid) {
             if attempt == HALT_ATTEMPTS {
                 return Err(failed(chain(&error)));
+            }
+            if attempt >= HALT_ATTEMPTS / 2 {
+                self.cgroups.kill_pod(&pod.uid);
             }
             tokio::time::sleep(HALT_AGAIN.wait(attempt)).await;
             attempt += 1;

@@ -55,9 +55,10 @@ pub async fn on_a_machine<F: Future<Output = ()> + Send + 'static>(test: impl Fn
         log_limits: LogLimits { bytes_max: 400_000, files_max: 5, pause: Duration::ZERO },
         // Another engine than the installed one may be tried with the same tests.
         containerd: std::env::var_os("IRORI_TEST_CONTAINERD").map(PathBuf::from),
-        runc: std::env::var_os("IRORI_TEST_RUNC").map(PathBuf::from),
+        runc: Some(at("runc")),
     };
     write_network(&settings);
+    write_runc(dir.path());
     let path = dir.path().to_path_buf();
     let kept = settings.clone();
     let shutdown = Shutdown::new();
@@ -80,6 +81,19 @@ fn write_network(settings: &MachineSettings) {
     }
     let conflist = r#"{"cniVersion":"0.4.0","name":"test","plugins":[{"type":"testnet"}]}"#;
     fs::write(settings.cni_conf_dir.join("10-test.conflist"), conflist).expect("write");
+}
+
+/// runc, that can be told to be slow.
+fn write_runc(dir: &Path) {
+    let runc = std::env::var("IRORI_TEST_RUNC").unwrap_or_else(|_| "runc".to_owned());
+    let dir = dir.display();
+    // The process is there, the answer is not.
+    let text = format!(
+        "#!/bin/sh\ncase \" $* \" in *\" create \"*) {runc} \"$@\" || exit; [ ! -e {dir}/slow ] || sleep $(cat {dir}/slow);; *) exec {runc} \"$@\";; esac\n"
+    );
+    let path = dir.to_string() + "/runc";
+    fs::write(&path, text).expect("write");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("set mode");
 }
 
 /// Ends all that the test made, by a machine of its own: the test's may be in any state.
@@ -145,6 +159,25 @@ impl Host {
         Self::start(self.settings, self.dir, self.shutdown).await
     }
 
+    /// Another irori on this machine does something and is killed after a while: nothing of it is waited for or ended in order.
+    pub async fn another_is_killed<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        after: Duration,
+        work: impl FnOnce(Arc<Machine>) -> F + Send + 'static,
+    ) {
+        let settings = self.settings.clone();
+        let life = move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let machine = Machine::start(settings, clock(), &Tasks::new(Shutdown::new())).await.expect("start");
+                // Whether or not it is done by then.
+                let _done = tokio::time::timeout(after, work(machine)).await;
+            });
+            runtime.shutdown_background();
+        };
+        tokio::task::spawn_blocking(life).await.expect("no panic");
+    }
+
     pub fn path(&self) -> &Path {
         &self.dir
     }
@@ -178,6 +211,26 @@ impl Host {
     pub fn pid_of_containerd(&self) -> u32 {
         let text = fs::read_to_string(self.settings.dir.join("containerd.pid")).expect("read");
         text.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid")
+    }
+
+    /// Lets runc take so long for each container from now on as a machine that is very busy.
+    pub fn slow_runc(&self, seconds: u32) {
+        fs::write(self.dir.join("slow"), seconds.to_string()).expect("write");
+    }
+
+    /// Processes in a container, whatever containerd says of it.
+    pub fn processes_of(&self, id: &ContainerId) -> Vec<i32> {
+        processes_in(&id.0)
+    }
+
+    /// Waits for the last process in a container to end; what was killed takes a moment.
+    pub async fn gone(&self, id: &ContainerId, why: &str) {
+        let gone = async {
+            while !self.processes_of(id).is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(5), gone).await.is_ok(), "{why}");
     }
 
     /// busybox of this machine as an image.

@@ -1,8 +1,8 @@
 //! What outlives what.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use irori_node::runtime::*;
+use irori_node::{containerd::Machine, runtime::*};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -153,6 +153,57 @@ async fn after_a_reboot_what_ran_is_known_to_have_ended_and_the_pod_starts_again
         let image = host.machine.image(IMAGE).await.expect("look").expect("images outlive a reboot");
         let id = host.run(&again, &sandbox, &script(&image, "exit 0")).await;
         assert_eq!(host.ended(&id).await.exit_code, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_goes_on_when_its_caller_goes_away() {
+    on_a_machine(async |host: Host| {
+        let image = host.busybox().await;
+        let pod = pod("web");
+        let sandbox = host.sandbox(&pod).await;
+        host.slow_runc(1);
+        let id = host.machine.create_container(&sandbox, &script(&image, "exec sleep 1000"), &pod).await.expect("create");
+        let start = tokio::time::timeout(Duration::from_millis(200), host.machine.start_container(&id)).await;
+        assert!(start.is_err(), "it takes longer");
+        // The end of irori waits for it.
+        let host = host.restart().await;
+        assert_eq!(host.machine.container(&id).await.expect("status").state, ContainerState::Running);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_started_when_irori_was_killed_can_be_removed() {
+    on_a_machine(async |host: Host| {
+        let image = host.busybox().await;
+        let pod = pod("web");
+        let sandbox = host.sandbox(&pod).await;
+        let mut attempts = 0..;
+        for killed_after in [100, 200, 300].map(Duration::from_millis) {
+            // So many at once keep containerd busy: it gives up in the midst of its own tidying up.
+            let mut started = Vec::new();
+            for attempt in attempts.by_ref().take(16) {
+                let config = ContainerConfig { attempt, ..script(&image, "trap '' TERM; while true; do sleep 1; done") };
+                started.push(host.machine.create_container(&sandbox, &config, &pod).await.expect("create"));
+            }
+            let ids = started.clone();
+            let start = async move |machine: Arc<Machine>| {
+                futures::future::join_all(ids.iter().map(|id| machine.start_container(id))).await;
+            };
+            host.another_is_killed(killed_after, start).await;
+            for id in &started {
+                // Refused while containerd still works at the start.
+                let removed = async {
+                    while host.machine.remove_container(id).await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                };
+                tokio::time::timeout(LONG, removed).await.expect("it goes");
+                host.gone(id, "it ends with its container").await;
+            }
+        }
     })
     .await;
 }

@@ -157,6 +157,10 @@ pub struct StartResponse {
     #[prost(uint32, tag = "1")] pub pid: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeleteTaskRequest {
+    #[prost(string, tag = "1")] pub container_id: String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DeleteProcessRequest {
     #[prost(string, tag = "1")] pub container_id: String,
     #[prost(string, tag = "2")] pub exec_id: String,
