@@ -73,7 +73,7 @@ impl Reader {
             let mut words = line.split(' ');
             let (Some(name), Some(shape)) = (words.next(), words.next()) else { return Err(format!("no shape: {line}")) };
             let shape = match shape {
-                "object" => Shape::Object(Object { atomic: words.any(|word| word == "atomic"), ..Object::default() }),
+                "object" => Shape::Object(Object::of(words.any(|word| word == "atomic"))),
                 scalar => scalar_shape(scalar).ok_or_else(|| format!("unknown shape: {line}"))?,
             };
             current = Some((self.name(name), Type { name: name.to_owned(), shape }));

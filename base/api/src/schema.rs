@@ -1,16 +1,17 @@
 //! What an object may look like: one tree of types for built-in and custom kinds.
 //!
 //! Everything that walks objects (decoding, pruning, defaulting, patching, apply, protobuf, OpenAPI) walks these types.
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 
 use serde_json::Value;
 
 use crate::row::{Gvk, Row};
+
+mod fields;
+
+pub use fields::Fields;
 
 /// A named or anonymous type. Recursive types refer to each other by name through `Schemas`.
 #[derive(Clone, Debug)]
@@ -23,6 +24,11 @@ pub struct Type {
 const SCHEMA_PROPS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 impl Type {
+    /// Whether its values have parts.
+    pub fn is_composite(&self) -> bool {
+        matches!(self.shape, Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any)
+    }
+
     /// Of the types whose value is a schema or something else (`JSONSchemaPropsOrArray`, `…OrBool`, `…OrStringArray`): the schema's.
     pub fn schema_or_else(&self) -> Option<TypeRef> {
         let other = self.name.strip_prefix(SCHEMA_PROPS)?;
@@ -76,25 +82,50 @@ pub enum IntegerBits {
 
 #[derive(Clone, Debug, Default)]
 pub struct Object {
-    pub fields: BTreeMap<String, Field>,
+    pub fields: Fields,
     /// `x-kubernetes-map-type: atomic`.
     pub atomic: bool,
     /// Keep what the fields do not name (custom kinds only).
     pub preserve_unknown: bool,
-    /// Made at the first walk.
-    pub(crate) filled_in: OnceLock<Vec<String>>,
+    form: OnceLock<Form>,
 }
 
 impl Object {
-    /// The fields that something may stand for where they are absent: those with a default, and those that are required. Of most types
-    /// they are few, and a walk over an object need not look for the others.
-    pub fn filled_in(&self) -> impl Iterator<Item = (&String, &Field)> {
-        let names = self.filled_in.get_or_init(|| {
-            let notable = |(_, field): &(&String, &Field)| field.required || field.default.is_some();
-            self.fields.iter().filter(notable).map(|(name, _)| name.clone()).collect()
-        });
-        names.iter().filter_map(|name| self.fields.get_key_value(name))
+    /// One without fields yet.
+    pub fn of(atomic: bool) -> Self {
+        Self { atomic, ..Self::default() }
     }
+
+    /// What objects of the type look like when they are whole; made at the first walk, by whoever knows it.
+    pub fn form(&self, make: impl FnOnce() -> Form) -> &Form {
+        self.form.get_or_init(make)
+    }
+}
+
+/// What a type says of the objects that have it, worked out once: walks over large objects would do it again for each item of a list.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// Of Kubernetes itself: its objects pass through typed structs.
+    pub builtin: bool,
+    /// By the place of each field.
+    pub fields: Vec<FieldForm>,
+    /// Places of the fields that are written where nobody set them.
+    pub written: Vec<usize>,
+    /// Places of the fields that have a default.
+    pub defaulted: Vec<usize>,
+}
+
+/// Of one field.
+#[derive(Clone, Debug, Default)]
+pub struct FieldForm {
+    /// What is written where nobody set it; `None` for nothing.
+    pub absent: Option<Value>,
+    /// Its default, filled in itself.
+    pub default: Option<Value>,
+    /// Its zero is written.
+    pub always_written: bool,
+    /// A list that is written as null where it is empty.
+    pub null_when_empty: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -182,7 +213,7 @@ impl Schemas {
     pub fn object_at<'a>(&'a self, of: &'a TypeRef, path: &[&str]) -> Option<&'a Object> {
         let mut of = of;
         for name in path {
-            of = self.innermost(&self.object(of)?.fields.get(*name)?.of)?;
+            of = self.innermost(&self.object(of)?.fields.get(name)?.of)?;
         }
         self.object(of)
     }

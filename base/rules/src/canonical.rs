@@ -4,10 +4,10 @@
 //! while one that is a pointer is; a struct held by value is always written, and so is a required field. The schema tells
 //! most of it: `default: {}` marks a struct by value, the protobuf field which scalars are pointers. The few fields that it cannot
 //! tell are named below.
-use irori_api::schema::{Field, Schemas, Shape, StringFormat, Type, TypeRef};
+use irori_api::schema::{Field, FieldForm, Object, Schemas, Shape, StringFormat, Type, TypeRef};
 use serde_json::{Map, Value};
 
-use crate::decode::DEPTH_MAX;
+use crate::{decode::DEPTH_MAX, form::form};
 
 /// Brings a tree of a built-in type into canonical form. Safe to repeat.
 pub fn canonical(schemas: &Schemas, of: &TypeRef, value: &mut Value) {
@@ -23,14 +23,18 @@ pub(crate) struct Given {
 impl Given {
     /// Notes what can be seen only before the fields are in that form.
     pub fn note(of: &Type, fields: &Map<String, Value>) -> Given {
-        let version = of.name.ends_with(".CustomResourceDefinitionVersion");
-        Given { said: if version { said_empty(fields) } else { Vec::new() } }
+        // A version of a custom resource definition.
+        let said = if fields.contains_key("subresources") && fields.contains_key("schema") {
+            said_empty(of, fields)
+        } else {
+            Vec::new()
+        };
+        Given { said }
     }
 
     /// Brings the object into the form, whose fields are.
-    pub fn settle(self, schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: usize) {
-        let mut unchanged = |_: &TypeRef, _: &mut Value| {};
-        object(schemas, of, fields, EmptyLists::Kept, depth, &mut unchanged);
+    pub fn settle(self, schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>) {
+        object(schemas, of, fields, EmptyLists::Kept, &mut |_: &TypeRef, _: &mut Value| {});
         self.say_again(fields);
     }
 
@@ -52,7 +56,12 @@ enum EmptyLists {
 }
 
 fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, empty: EmptyLists, depth: usize) {
-    let Some(of) = schemas.resolve(of) else { return };
+    if let Some(of) = schemas.resolve(of) {
+        walk_type(schemas, of, value, empty, depth);
+    }
+}
+
+fn walk_type(schemas: &Schemas, of: &Type, value: &mut Value, empty: EmptyLists, depth: usize) {
     if depth >= DEPTH_MAX {
         return;
     }
@@ -60,19 +69,21 @@ fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, empty: EmptyLists, d
         (Shape::Object(_), Value::Object(fields)) => {
             let given = Given::note(of, fields);
             let mut below = |of: &TypeRef, value: &mut Value| walk(schemas, of, value, empty, depth + 1);
-            object(schemas, of, fields, empty, depth, &mut below);
+            object(schemas, of, fields, empty, &mut below);
             given.say_again(fields);
         }
-        (Shape::Map { values }, Value::Object(entries)) if is_composite(schemas, values) => {
+        (Shape::Map { values }, Value::Object(entries)) => {
+            let Some(of) = schemas.resolve(values).filter(|of| of.is_composite()) else { return };
             for entry in entries.values_mut() {
-                walk(schemas, values, entry, empty, depth + 1);
+                walk_type(schemas, of, entry, empty, depth + 1);
                 if empty == EmptyLists::Null && entry.as_array().is_some_and(Vec::is_empty) {
                     *entry = Value::Null;
                 }
             }
         }
-        (Shape::List(list), Value::Array(items)) if is_composite(schemas, &list.items) => {
-            items.iter_mut().for_each(|item| walk(schemas, &list.items, item, empty, depth + 1));
+        (Shape::List(list), Value::Array(items)) => {
+            let Some(of) = schemas.resolve(&list.items).filter(|of| of.is_composite()) else { return };
+            items.iter_mut().for_each(|item| walk_type(schemas, of, item, empty, depth + 1));
         }
         (Shape::Any, value) => {
             let Some(schema) = of.schema_or_else() else { return };
@@ -86,38 +97,27 @@ fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, empty: EmptyLists, d
     }
 }
 
-fn is_composite(schemas: &Schemas, of: &TypeRef) -> bool {
-    matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any))
-}
-
 /// One object, after `below` for each field that has parts.
 fn object(
     schemas: &Schemas,
     of: &Type,
     fields: &mut Map<String, Value>,
     empty: EmptyLists,
-    depth: usize,
     below: &mut dyn FnMut(&TypeRef, &mut Value),
 ) {
     let Shape::Object(shape) = &of.shape else { return };
-    let builtin = of.name.starts_with("io.k8s.");
-    let short = of.name.rsplit('.').next().unwrap_or("");
-    let nulls = written_as_null(&of.name, short);
-    let zero = |name: &str, field: &Field| {
-        let mut zero = absent(schemas, nulls, short, name, field)?;
-        walk(schemas, &field.of, &mut zero, empty, depth + 1);
-        Some(zero)
-    };
-    let (mut gone, mut made) = (Vec::new(), Vec::new());
+    let form = form(schemas, of, shape);
+    let mut gone = Vec::new();
     for (name, value) in fields.iter_mut() {
-        let Some(field) = shape.fields.get(name) else { continue };
+        let Some((at, field)) = shape.fields.find(name) else { continue };
+        let known = &form.fields[at];
         match value {
-            Value::Null if !builtin => {}
-            Value::Null => match zero(name, field) {
-                Some(zero) => *value = zero,
+            Value::Null if !form.builtin => {}
+            Value::Null => match &known.absent {
+                Some(zero) => value.clone_from(zero),
                 None => gone.push(name.clone()),
             },
-            value if builtin && is_empty_list(value) && null_when_empty(nulls, short, name, field) => {
+            value if known.null_when_empty && is_empty_list(value) => {
                 if empty == EmptyLists::Null {
                     *value = Value::Null;
                 }
@@ -126,24 +126,47 @@ fn object(
                 if value.is_object() || value.is_array() {
                     below(&field.of, value);
                 }
-                if builtin && !always_written(short, name, field) && dropped(schemas, field, value) {
+                if form.builtin && !known.always_written && dropped(schemas, field, value) {
                     gone.push(name.clone());
                 }
             }
         }
     }
-    if builtin {
-        let nulls = nulls.iter().filter_map(|name| shape.fields.get_key_value(*name));
-        for (name, field) in shape.filled_in().chain(nulls).filter(|(name, _)| !fields.contains_key(*name)) {
-            made.extend(zero(name, field).map(|zero| (name, zero)));
-        }
-    }
     for name in gone {
         fields.remove(&name);
     }
-    for (name, value) in made {
-        fields.insert(name.clone(), value);
+    for at in &form.written {
+        let (name, _) = shape.fields.at(*at);
+        if !fields.contains_key(name) {
+            fields.extend(form.fields[*at].absent.clone().map(|zero| (name.clone(), zero)));
+        }
     }
+}
+
+/// What is written of the fields of a type.
+pub(crate) fn form_of_fields(schemas: &Schemas, of: &Type, shape: &Object) -> Vec<FieldForm> {
+    if !is_builtin(of) {
+        return vec![FieldForm::default(); shape.fields.len()];
+    }
+    let short = of.name.rsplit('.').next().unwrap_or("");
+    let nulls = written_as_null(&of.name, short);
+    let form = |(name, field): (&String, &Field)| {
+        let zero = absent(schemas, nulls, short, name, field).map(|mut zero| {
+            walk(schemas, &field.of, &mut zero, EmptyLists::Null, 0);
+            zero
+        });
+        FieldForm {
+            absent: zero,
+            default: None,
+            always_written: always_written(short, name, field),
+            null_when_empty: null_when_empty(nulls, short, name, field),
+        }
+    };
+    shape.fields.iter().map(form).collect()
+}
+
+pub(crate) fn is_builtin(of: &Type) -> bool {
+    of.name.starts_with("io.k8s.")
 }
 
 fn is_empty_list(value: &Value) -> bool {
@@ -152,7 +175,7 @@ fn is_empty_list(value: &Value) -> bool {
 
 /// Lists and maps that stand empty at the root of a schema beside a status. A stock server refuses those it would refuse filled, so
 /// they have to be seen when the definition is held to its rules; nothing that is stored has them.
-fn said_empty(version: &Map<String, Value>) -> Vec<(String, Value)> {
+fn said_empty(of: &Type, version: &Map<String, Value>) -> Vec<(String, Value)> {
     const REFUSED: &[&str] =
         &["allOf", "anyOf", "definitions", "dependencies", "enum", "oneOf", "patternProperties", "x-kubernetes-list-map-keys"];
     let empty = |value: &Value| match value {
@@ -160,7 +183,8 @@ fn said_empty(version: &Map<String, Value>) -> Vec<(String, Value)> {
         Value::Object(fields) => fields.is_empty(),
         _ => false,
     };
-    if !version.get("subresources").is_some_and(|of| of["status"].is_object()) {
+    let status = version.get("subresources").is_some_and(|of| of["status"].is_object());
+    if !status || !of.name.ends_with(".CustomResourceDefinitionVersion") {
         return Vec::new();
     }
     let root = version.get("schema").and_then(|of| of["openAPIV3Schema"].as_object());

@@ -170,13 +170,17 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn value(&mut self, of: &TypeRef, value: Value, at: Way<'_>) -> Value {
+        let Some(resolved) = self.schemas.resolve(of) else { return value };
+        self.resolved(resolved, value, at)
+    }
+
+    fn resolved(&mut self, of: &Type, value: Value, at: Way<'_>) -> Value {
         if self.depth >= DEPTH_MAX {
             self.fail("exceeded max depth".into());
             return Value::Null;
         }
-        let Some(resolved) = self.schemas.resolve(of) else { return value };
         self.depth += 1;
-        let out = self.shaped(resolved, value, at);
+        let out = self.shaped(of, value, at);
         self.depth -= 1;
         out
     }
@@ -210,19 +214,21 @@ impl Walk<'_> {
             (Shape::Object(_), Value::Object(fields)) => self.object(of, fields, at),
             (Shape::Object(_), Value::Null) => self.object(of, Map::new(), at),
             (Shape::Map { values }, Value::Object(mut entries)) => {
+                let Some(of) = self.schemas.resolve(values) else { return Value::Object(entries) };
                 for (key, entry) in &mut entries {
                     *entry = match std::mem::take(entry) {
                         Value::Null => self.zero(values, at),
-                        entry => self.value(values, entry, Some(&At { step: Step::Key(key), up: at })),
+                        entry => self.resolved(of, entry, Some(&At { step: Step::Key(key), up: at })),
                     };
                 }
                 Value::Object(entries)
             }
             (Shape::List(list), Value::Array(mut items)) => {
+                let Some(of) = self.schemas.resolve(&list.items) else { return Value::Array(items) };
                 for (i, item) in items.iter_mut().enumerate() {
                     *item = match std::mem::take(item) {
                         Value::Null => self.zero(&list.items, at),
-                        item => self.value(&list.items, item, Some(&At { step: Step::Index(i), up: at })),
+                        item => self.resolved(of, item, Some(&At { step: Step::Index(i), up: at })),
                     };
                 }
                 Value::Array(items)
@@ -277,7 +283,7 @@ impl Walk<'_> {
             let mut gone = gone.iter().peekable();
             fields.retain(|name, _| gone.next_if(|(other, _)| other == name).is_none());
         }
-        given.settle(self.schemas, of, &mut fields, self.depth);
+        given.settle(self.schemas, of, &mut fields);
         Value::Object(fields)
     }
 

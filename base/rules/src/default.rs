@@ -3,13 +3,14 @@
 //! Code defaults hang on types, not on kinds: wherever a PodSpec stands (Pod, Deployment, Job, …) it gets the same.
 //! Source: the API reference of each type ("Defaults to …").
 use irori_api::{
+    codec::json::least_bytes,
     quantity::Quantity,
     row::{Row, Tables},
-    schema::{Field, Schemas, Shape, Type, TypeRef},
+    schema::{Object, Schemas, Shape, Type, TypeRef},
 };
 use serde_json::{Map, Value, json};
 
-use crate::{canonical::Given, decode::DEPTH_MAX};
+use crate::{canonical::Given, decode::DEPTH_MAX, form::form};
 
 mod core_v1;
 mod extras;
@@ -25,37 +26,152 @@ pub fn default_object(tables: &Tables, row: &Row, object: &mut Value) {
 
 /// The same for a type without a row of its own.
 pub fn default_type(tables: &Tables, of: &TypeRef, object: &mut Value) {
-    walk(&tables.schemas, of, object, 0);
+    Filler::new(&tables.schemas).walk(of, object, 0);
 }
 
-fn walk(schemas: &Schemas, of: &TypeRef, value: &mut Value, depth: usize) {
-    let Some(of) = schemas.resolve(of) else { return };
-    if depth >= DEPTH_MAX {
-        return;
+/// The same for an object that is to be stored. Stops where it is too large for that: a list of small items may grow to many times what
+/// came in.
+pub fn default_within(tables: &Tables, row: &Row, object: &mut Value, room: &Room<'_>) -> Result<(), TooLarge> {
+    let taken = room.taken(object)?;
+    let mut filler = Filler { counts: Some(room.counts), left: Some(room.bytes - taken), ..Filler::new(&tables.schemas) };
+    filler.walk(&row.of, object, 0);
+    // What was added was counted roughly, never too high.
+    if filler.over { Err(TooLarge { bytes_max: room.bytes }) } else { room.taken(object).map(drop) }
+}
+
+/// How large an object may be.
+#[derive(Clone, Copy)]
+pub struct Room<'a> {
+    /// Of its JSON, without escapes.
+    pub bytes: usize,
+    /// The fields of the object that count; what a request cannot change, or is not stored, does not.
+    pub counts: &'a dyn Fn(&str) -> bool,
+}
+
+impl Room<'_> {
+    /// Any object goes in.
+    pub const ANY: Room<'static> = Room { bytes: usize::MAX, counts: &|_| true };
+
+    /// How much of it an object takes.
+    pub fn taken(&self, object: &Value) -> Result<usize, TooLarge> {
+        let fields = object.as_object().into_iter().flatten().filter(|(name, _)| (self.counts)(name));
+        let taken = fields.map(|(_, value)| least_bytes(value)).sum();
+        if taken > self.bytes { Err(TooLarge { bytes_max: self.bytes }) } else { Ok(taken) }
     }
-    match (&of.shape, value) {
-        (Shape::Object(_), Value::Object(fields)) => object(schemas, of, fields, depth),
-        (Shape::Map { values }, Value::Object(entries)) => {
-            if leaf(schemas, values) {
-                return;
-            }
-            entries.values_mut().for_each(|entry| walk(schemas, values, entry, depth + 1));
-        }
-        (Shape::List(list), Value::Array(items)) => {
-            if leaf(schemas, &list.items) {
-                return;
-            }
-            items.iter_mut().for_each(|item| walk(schemas, &list.items, item, depth + 1));
-        }
-        (Shape::Any, value) => {
-            let Some(schema) = of.schema_or_else() else { return };
-            match value {
-                Value::Array(items) => items.iter_mut().for_each(|item| walk(schemas, &schema, item, depth + 1)),
-                value => walk(schemas, &schema, value, depth + 1),
-            }
-        }
-        _ => {}
+}
+
+/// An object is larger with its defaults than the store takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the object has more than {bytes_max} bytes with its defaults")]
+pub struct TooLarge {
+    pub bytes_max: usize,
+}
+
+/// A default of a field, with its own defaults.
+pub(crate) fn filled(schemas: &Schemas, of: &TypeRef, mut default: Value) -> Value {
+    Filler::new(schemas).walk(of, &mut default, 0);
+    default
+}
+
+struct Filler<'a> {
+    schemas: &'a Schemas,
+    /// Fields of the object itself that count.
+    counts: Option<&'a dyn Fn(&str) -> bool>,
+    /// Bytes that may still be added; `None`: any number.
+    left: Option<usize>,
+    over: bool,
+}
+
+impl<'a> Filler<'a> {
+    fn new(schemas: &'a Schemas) -> Self {
+        Self { schemas, counts: None, left: None, over: false }
     }
+
+    fn walk(&mut self, of: &TypeRef, value: &mut Value, depth: usize) {
+        if let Some(of) = self.schemas.resolve(of) {
+            self.walk_type(of, value, depth);
+        }
+    }
+
+    fn walk_type(&mut self, of: &Type, value: &mut Value, depth: usize) {
+        if depth >= DEPTH_MAX || self.over {
+            return;
+        }
+        match (&of.shape, value) {
+            (Shape::Object(shape), Value::Object(fields)) => self.object(of, shape, fields, depth),
+            (Shape::Map { values }, Value::Object(entries)) => {
+                let Some(of) = self.schemas.resolve(values).filter(|of| of.is_composite()) else { return };
+                entries.values_mut().for_each(|entry| self.walk_type(of, entry, depth + 1));
+            }
+            (Shape::List(list), Value::Array(items)) => {
+                let Some(of) = self.schemas.resolve(&list.items).filter(|of| of.is_composite()) else { return };
+                items.iter_mut().for_each(|item| self.walk_type(of, item, depth + 1));
+            }
+            (Shape::Any, value) => {
+                let Some(schema) = of.schema_or_else() else { return };
+                match value {
+                    Value::Array(items) => items.iter_mut().for_each(|item| self.walk(&schema, item, depth + 1)),
+                    value => self.walk(&schema, value, depth + 1),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn object(&mut self, of: &Type, shape: &Object, fields: &mut Map<String, Value>, depth: usize) {
+        let form = form(self.schemas, of, shape);
+        let before = self.left.map(|_| own_bytes(fields));
+        let given = Given::note(of, fields);
+        by_code(&of.name, fields);
+        // What devices have is counted as it is said.
+        let counted = !of.name.starts_with("io.k8s.api.resource.");
+        for (name, value) in fields.iter_mut() {
+            let Some((at, field)) = shape.fields.find(name) else { continue };
+            if counted && value.is_object() {
+                in_milli(self.schemas, &field.of, value);
+            }
+            let default = form.fields[at].default.as_ref();
+            let absent = match &*value {
+                Value::Null => true,
+                Value::String(text) => text.is_empty() && default.and_then(Value::as_str).is_some_and(|d| !d.is_empty()),
+                _ => false,
+            };
+            match default.filter(|_| absent) {
+                Some(default) => value.clone_from(default),
+                None if value.is_object() || value.is_array() => {
+                    let free = depth == 0 && self.counts.is_some_and(|counts| !counts(name));
+                    let left = if free { self.left.take() } else { None };
+                    self.walk(&field.of, value, depth + 1);
+                    self.left = left.or(self.left);
+                }
+                None => {}
+            }
+        }
+        for at in &form.defaulted {
+            let (name, _) = shape.fields.at(*at);
+            if !fields.contains_key(name) {
+                fields.extend(form.fields[*at].default.clone().map(|default| (name.clone(), default)));
+            }
+        }
+        given.settle(self.schemas, of, fields);
+        if let (Some(left), Some(before)) = (&mut self.left, before) {
+            match left.checked_sub(own_bytes(fields).saturating_sub(before)) {
+                Some(less) => *left = less,
+                None => self.over = true,
+            }
+        }
+    }
+}
+
+/// Bytes of an object without what is in its parts, at least.
+fn own_bytes(fields: &Map<String, Value>) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(_) | Value::Object(_) => 2,
+        Value::Bool(_) | Value::Null => 4,
+        Value::Number(_) => 1,
+    };
+    fields.iter().map(|(name, value)| name.len() + 3 + bytes(value)).sum()
 }
 
 /// Amounts by the names of resources are kept in thousandths.
@@ -71,49 +187,6 @@ fn in_milli(schemas: &Schemas, of: &TypeRef, amounts: &mut Value) {
             *amount = given.in_milli().to_string().into();
         }
     }
-}
-
-fn leaf(schemas: &Schemas, of: &TypeRef) -> bool {
-    !matches!(schemas.resolve(of).map(|t| &t.shape), Some(Shape::Object(_) | Shape::Map { .. } | Shape::List(_) | Shape::Any))
-}
-
-fn object(schemas: &Schemas, of: &Type, fields: &mut Map<String, Value>, depth: usize) {
-    let Shape::Object(shape) = &of.shape else { return };
-    let given = Given::note(of, fields);
-    by_code(&of.name, fields);
-    let mut made = Vec::new();
-    let filled = |field: &Field| {
-        let mut default = field.default.clone()?;
-        walk(schemas, &field.of, &mut default, depth + 1);
-        Some(default)
-    };
-    for (name, field) in shape.filled_in().filter(|(name, _)| !fields.contains_key(*name)) {
-        made.extend(filled(field).map(|default| (name, default)));
-    }
-    // What devices have is counted as it is said.
-    let counted = !of.name.starts_with("io.k8s.api.resource.");
-    for (name, value) in fields.iter_mut() {
-        let Some(field) = shape.fields.get(name) else { continue };
-        if counted && value.is_object() {
-            in_milli(schemas, &field.of, value);
-        }
-        let absent = match &*value {
-            Value::Null => true,
-            Value::String(text) => {
-                text.is_empty() && field.default.as_ref().is_some_and(|d| d.as_str().is_some_and(|d| !d.is_empty()))
-            }
-            _ => false,
-        };
-        match if absent { filled(field) } else { None } {
-            Some(default) => *value = default,
-            None if value.is_object() || value.is_array() => walk(schemas, &field.of, value, depth + 1),
-            None => {}
-        }
-    }
-    for (name, value) in made {
-        fields.insert(name.clone(), value);
-    }
-    given.settle(schemas, of, fields, depth);
 }
 
 /// The defaults of a type that no table can say.

@@ -20,6 +20,7 @@ pub mod convert;
 pub mod decode;
 pub mod default;
 pub mod fields;
+mod form;
 pub mod limit_range;
 pub mod managed;
 pub mod patch;
@@ -36,7 +37,7 @@ pub mod warn;
 
 pub use convert::convert;
 pub use decode::{DecodeError, Decoded, decode, decode_tree, decode_type};
-pub use default::{default_object, default_type};
+pub use default::{Room, TooLarge, default_object, default_type, default_within};
 pub use fields::{field_value, selectable_fields, unsupported_field};
 pub use patch::{PatchError, PatchKind, apply_patch};
 pub use prepare::{Birth, Part, Strategy, bind_pod, drop_twin_owners, generated_name, prepare_create, prepare_update, strategy};

@@ -1,12 +1,12 @@
 //! decode + default: a body becomes a canonical object of its kind.
 use bytes::Bytes;
 use irori_api::{
-    codec::{CodecError, Read, json::least_bytes},
+    codec::{CodecError, Read},
     row::{Gvk, Row},
     schema::TypeRef,
 };
 use irori_http::ReadError;
-use irori_rules::Part;
+use irori_rules::{Part, Room, TooLarge};
 use serde_json::Value;
 
 use crate::{
@@ -28,15 +28,15 @@ pub async fn body(call: &mut Call) -> Answered<Bytes> {
         && length > limits::BODY_BYTES_MAX
     {
         irori_http::drain(body).await;
-        return Err(too_large());
+        return Err(body_too_large());
     }
     irori_http::read_limited(body, limits::BODY_BYTES_MAX).await.map_err(|source| match source {
-        ReadError::TooLarge { .. } => too_large(),
+        ReadError::TooLarge { .. } => body_too_large(),
         ReadError::Read { source } => Refusal::bad_request(format!("read request body: {source}")),
     })
 }
 
-fn too_large() -> Refusal {
+fn body_too_large() -> Refusal {
     Refusal::too_large(format!("Request entity too large: limit is {}", limits::BODY_BYTES_MAX))
 }
 
@@ -108,24 +108,26 @@ pub fn finish(
 
 /// Fills in the defaults of an object that is to be stored.
 pub fn fill_in(server: &Server, row: &Row, part: Part<'_>, object: &mut Value) -> Answered<()> {
-    irori_rules::default_object(&server.tables, row, object);
-    fits(server, row, part, object)
+    let counts = |name: &str| counts(row, part, name);
+    irori_rules::default_within(&server.tables, row, object, &Room { bytes: object_bytes_max(server), counts: &counts })
+        .map_err(too_large)
 }
 
-/// Refuses an object that the store cannot take however it goes on, before more work is done on it: defaults may make several times of
-/// what came in. What the request cannot change, or is not stored, does not count.
-pub fn fits(server: &Server, row: &Row, part: Part<'_>, object: &Value) -> Answered<()> {
-    let status = irori_rules::strategy(row).status;
-    let counts = |name: &str| match part {
-        Part::Main if name == "status" => !status,
+/// Bytes that an object may have. Those that the store takes, as it is stored, may be less.
+pub fn object_bytes_max(server: &Server) -> usize {
+    server.store.limits().value_bytes_max.min(limits::OBJECT_BYTES_MAX)
+}
+
+/// Whether a field of an object counts: not what the request cannot change, or is not stored.
+pub fn counts(row: &Row, part: Part<'_>, name: &str) -> bool {
+    match part {
+        Part::Main if name == "status" => !irori_rules::strategy(row).status,
         Part::Main => !matches!(name, "apiVersion" | "kind" | "metadata"),
         Part::Status => name == "status",
         Part::Sub(_) => false,
-    };
-    let fields = object.as_object().into_iter().flatten().filter(|(name, _)| counts(name));
-    let (bytes, most) = (fields.map(|(_, value)| least_bytes(value)).sum::<usize>(), server.store.limits().value_bytes_max);
-    if bytes <= most {
-        return Ok(());
     }
-    Err(Refusal::too_large(format!("Request entity too large: the object has {bytes} bytes with its defaults, limit is {most}")))
+}
+
+pub fn too_large(source: TooLarge) -> Refusal {
+    Refusal::too_large(format!("Request entity too large: {source}"))
 }

@@ -187,6 +187,7 @@ pub fn refuse_apply(source: ApplyError) -> Refusal {
     match source {
         ApplyError::BadRequest(message) => Refusal::bad_request(message),
         ApplyError::Plain(message) => Refusal::new(500, "", message),
+        ApplyError::TooLarge(source) => decode::too_large(source),
         ApplyError::Conflict { message, causes } => {
             let causes = causes.into_iter().map(|cause| Cause {
                 reason: "FieldManagerConflict".into(),

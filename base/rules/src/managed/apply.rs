@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     decode::decode_tree,
-    default::default_object,
+    default::{Room, TooLarge, default_within},
     tree::{get, map, remove, set, text},
 };
 
@@ -40,6 +40,9 @@ pub enum ApplyError {
     /// 500 without a reason: upstream's plain error.
     #[error("{0}")]
     Plain(String),
+    /// 413.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 /// One field that somebody else owns with another value.
@@ -61,9 +64,12 @@ pub fn apply(
     config: &Value,
     writer: &Writer<'_>,
     force: bool,
+    room: &Room<'_>,
 ) -> Result<Value, ApplyError> {
     let kind = Kind::of_row(tables, row, writer.subresource);
     check_version(&kind, config)?;
+    // All of it will be in the object.
+    room.taken(config)?;
     let entries = live.map(read_entries).unwrap_or(Ok(Vec::new()));
     let entries = entries.map_err(|why| ApplyError::Plain(format!("failed to decode managed fields: {why}")))?;
     let live = live.map_or_else(|| kind.blank(), without_entries);
@@ -87,7 +93,7 @@ pub fn apply(
             let mut decoded = decode_tree(tables, &row.gvk.api_version(), &row.gvk.kind, &row.of, object)
                 .map_err(|source| not_converted(&kind, config.value, &source.why))?
                 .object;
-            default_object(tables, row, &mut decoded);
+            default_within(tables, row, &mut decoded, room)?;
             decoded
         }
     };
@@ -423,9 +429,9 @@ mod tests {
         let by = |manager| Writer { manager, subresource: "", now: NOW };
         let (mut compared, mut changed) = (0, 0);
         for first in &configs {
-            let one = apply(&tables, row, None, first, &by("m"), false).unwrap();
+            let one = apply(&tables, row, None, first, &by("m"), false, &Room::ANY).unwrap();
             for second in &configs {
-                let two = apply(&tables, row, Some(&one), second, &by("n"), true).unwrap();
+                let two = apply(&tables, row, Some(&one), second, &by("n"), true, &Room::ANY).unwrap();
                 for third in &configs {
                     let (whole, within) = pruned(&kind, &two, third, "m").unwrap();
                     assert_eq!(within, whole, "{first}\n{second}\n{third}");
@@ -444,9 +450,11 @@ mod tests {
         let writer = Writer { manager: "m", subresource: "", now: NOW };
         let pod =
             |volume: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"volumes": [volume]}});
-        let one = apply(&tables, row, None, &pod(json!({"name": "v", "downwardAPI": {"items": []}})), &writer, false).unwrap();
+        let one = apply(&tables, row, None, &pod(json!({"name": "v", "downwardAPI": {"items": []}})), &writer, false, &Room::ANY)
+            .unwrap();
         assert_eq!(one["spec"]["volumes"][0]["downwardAPI"], json!({"defaultMode": 420}));
-        let two = apply(&tables, row, Some(&one), &pod(json!({"name": "v", "emptyDir": {}})), &writer, false).unwrap();
+        let two =
+            apply(&tables, row, Some(&one), &pod(json!({"name": "v", "emptyDir": {}})), &writer, false, &Room::ANY).unwrap();
         assert_eq!(two["spec"]["volumes"], json!([{"name": "v", "emptyDir": {}}]));
     }
 }

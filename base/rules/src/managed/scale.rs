@@ -13,6 +13,7 @@ use super::{
     set::Set,
     update::{Writer, track_update},
 };
+use crate::default::Room;
 use crate::tree::{remove, set};
 
 const REPLICAS: &[&str] = &["spec", "replicas"];
@@ -42,7 +43,7 @@ pub fn apply_scale(
     writer: &Writer<'_>,
     force: bool,
 ) -> Result<Value, ApplyError> {
-    apply(tables, scale_row, Some(old_scale), config, &Writer { subresource: "scale", ..*writer }, force)
+    apply(tables, scale_row, Some(old_scale), config, &Writer { subresource: "scale", ..*writer }, force, &Room::ANY)
 }
 
 /// Gives an object the entries that a written Scale brings back. `object` still has its own; the Scale loses its entries.

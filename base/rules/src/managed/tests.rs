@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{apply_patch, decode, default_object, patch::PatchKind, read_scale, write_scale};
+use crate::{Room, apply_patch, decode, default_object, patch::PatchKind, read_scale, write_scale};
 
 fn with<T>(group: &str, version: &str, kind: &str, f: impl FnOnce(&Tables, &Row) -> T) -> T {
     let tables = Tables::builtin();
@@ -21,6 +21,17 @@ fn made(tables: &Tables, row: &Row, body: Value, manager: &str) -> Value {
     track_create(tables, row, &mut object, &by(manager, "2026-01-01T00:00:00Z"));
     object["metadata"]["uid"] = "u".into();
     object
+}
+
+fn apply(
+    tables: &Tables,
+    row: &Row,
+    live: Option<&Value>,
+    config: &Value,
+    by: &Writer<'_>,
+    force: bool,
+) -> Result<Value, ApplyError> {
+    super::apply(tables, row, live, config, by, force, &Room::ANY)
 }
 
 fn put(tables: &Tables, row: &Row, old: &Value, body: Value, writer: &Writer<'_>) -> Value {

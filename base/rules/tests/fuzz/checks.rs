@@ -4,7 +4,7 @@ use irori_api::{
     row::{Row, Tables},
 };
 use irori_rules::{
-    Birth, Part, PatchKind, apply_patch,
+    Birth, Part, PatchKind, Room, apply_patch,
     canonical::canonical,
     convert, decode, default_object, fields, managed,
     managed::{ApplyError, Writer, keep_times, track_create, track_update},
@@ -190,7 +190,7 @@ fn applies(tables: &Tables, row: &Row, one: &Value, other: &Value) -> Checked<bo
     }
     let writer = |manager| Writer { manager, subresource: "", now: "2026-01-01T00:00:00Z" };
     let (one, other) = (config(row, one), config(row, other));
-    let mut live = match managed::apply(tables, row, None, &one, &writer("a"), false) {
+    let mut live = match managed::apply(tables, row, None, &one, &writer("a"), false, &Room::ANY) {
         Ok(live) => live,
         Err(ApplyError::Conflict { message, .. }) => return Err(format!("a conflict with nobody: {message}")),
         Err(_) => return Ok(false),
@@ -198,7 +198,7 @@ fn applies(tables: &Tables, row: &Row, one: &Value, other: &Value) -> Checked<bo
     prepare_create(tables, row, &mut live, &birth());
     let again = |live: &Value, config: &Value, manager| -> Checked<Value> {
         let later = Writer { now: "2026-01-01T00:00:09Z", ..writer(manager) };
-        let mut new = managed::apply(tables, row, Some(live), config, &later, false)
+        let mut new = managed::apply(tables, row, Some(live), config, &later, false, &Room::ANY)
             .map_err(|e| format!("apply again by {manager}: {e}"))?;
         prepare_update(tables, row, &mut new, live, Part::Main, "2026-01-01T00:00:09Z");
         keep_times(live, &mut new);
@@ -214,7 +214,7 @@ fn applies(tables: &Tables, row: &Row, one: &Value, other: &Value) -> Checked<bo
         return Ok(false); // nothing was said, so that the next apply is the first that anybody owns anything by
     }
     same("apply twice", &live, &again(&live, &one, "a")?)?;
-    let Ok(mut taken) = managed::apply(tables, row, Some(&live), &other, &writer("b"), true) else { return Ok(true) };
+    let Ok(mut taken) = managed::apply(tables, row, Some(&live), &other, &writer("b"), true, &Room::ANY) else { return Ok(true) };
     prepare_update(tables, row, &mut taken, &live, Part::Main, "2026-01-01T00:00:00Z");
     keep_times(&live, &mut taken);
     if !validate_update(row, row, &taken, &live, Part::Main).is_empty() {

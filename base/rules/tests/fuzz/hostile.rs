@@ -4,7 +4,7 @@ use irori_api::{
     row::{Gvk, Row, Tables},
 };
 use irori_rules::{
-    Birth, Part, PatchKind, apply_patch, decode, default_object,
+    Birth, Part, PatchKind, Room, apply_patch, decode, default_within,
     managed::{self, Writer, keep_times, track_create, track_update},
     prepare_create, prepare_update, table_cells, validate_create, validate_update,
 };
@@ -32,8 +32,9 @@ pub const REQUESTS: [Request; 6] = [
     Request::Patch(PatchKind::Strategic),
 ];
 
-/// Of the store: what is larger is refused as soon as its defaults are known.
-const STORED_BYTES_MAX: usize = 4 << 20;
+/// Of the API: what is larger is refused while its defaults are filled in.
+const ROOM: Room<'static> =
+    Room { bytes: 1_572_864, counts: &|name| !matches!(name, "apiVersion" | "kind" | "metadata" | "status") };
 
 const WRITER: Writer<'_> = Writer { manager: "m", subresource: "", now: "2026-01-01T00:00:00Z" };
 
@@ -252,12 +253,12 @@ impl Hostile {
         let row = self.row(tables);
         let made = self.read(tables, bytes).and_then(|body| match request {
             Request::Reapply => {
-                managed::apply(tables, row, None, &body, &WRITER, false).ok().filter(fits).and_then(|o| born(tables, row, o))
+                managed::apply(tables, row, None, &body, &WRITER, false, &ROOM).ok().and_then(|o| born(tables, row, o))
             }
             _ => create(tables, row, body),
         });
         let least = || self.read(tables, &self.of_size(0)).and_then(|body| create(tables, row, body));
-        made.filter(|object| json::write(object).len() <= STORED_BYTES_MAX)
+        made.filter(|object| json::write(object).len() <= ROOM.bytes)
             .or_else(least)
             .unwrap_or_else(|| json!({"metadata": {"name": "m", "namespace": "n", "uid": "u"}}))
     }
@@ -269,11 +270,11 @@ impl Hostile {
         let changed = match request {
             Request::Create => create(tables, row, body),
             Request::Apply => {
-                let made = managed::apply(tables, row, None, &body, &WRITER, false).ok().filter(fits);
+                let made = managed::apply(tables, row, None, &body, &WRITER, false, &ROOM).ok();
                 made.and_then(|object| born(tables, row, object))
             }
             Request::Reapply | Request::Takeover => {
-                let made = managed::apply(tables, row, Some(stored), &body, &WRITER, true).ok().filter(fits);
+                let made = managed::apply(tables, row, Some(stored), &body, &WRITER, true, &ROOM).ok();
                 made.and_then(|object| updated(tables, row, stored, object))
             }
             Request::Patch(kind) => {
@@ -304,18 +305,10 @@ impl Hostile {
     }
 }
 
-/// Whether the store can take an object, whatever is noted of it: asked once, as the server asks.
-fn fits(object: &Value) -> bool {
-    let fields = object.as_object().into_iter().flatten();
-    let counted = fields.filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
-    counted.map(|(_, value)| json::least_bytes(value)).sum::<usize>() <= STORED_BYTES_MAX
-}
-
 /// Decoded, with its defaults, if it is not too large then.
 fn filled(tables: &Tables, row: &Row, body: Value) -> Option<Value> {
     let mut object = decode(tables, row, body).ok()?.object;
-    default_object(tables, row, &mut object);
-    fits(&object).then_some(object)
+    default_within(tables, row, &mut object, &ROOM).ok().map(|()| object)
 }
 
 fn create(tables: &Tables, row: &Row, body: Value) -> Option<Value> {

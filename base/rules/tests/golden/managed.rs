@@ -1,7 +1,7 @@
 //! Field management and apply: the managedFields of a stock server's answers.
 use irori_api::row::{Gvk, Row, Tables};
 use irori_rules::{
-    Birth, Part, PatchKind, apply_patch, decode, decode_type, default_object, default_type,
+    Birth, Part, PatchKind, Room, apply_patch, decode, decode_type, default_object, default_type,
     managed::{
         ApplyError, Writer, apply, keep_times, manager_name, scale_entries, scale_row, take_scale_entries, track_create,
         track_create_type, track_scale, track_update,
@@ -106,7 +106,7 @@ fn written(tables: &Tables, s: &Step, row: &Row, part: Option<&str>, old: Option
     let plain = |text: String| serde_json::json!({"message": text});
     let mut new = if s.content_type.contains("apply") {
         let force = query(&s.path, "force") == "true";
-        let applied = apply(tables, row, old, &s.body, &writer, force);
+        let applied = apply(tables, row, old, &s.body, &writer, force, &Room::ANY);
         applied.map_err(|error| match error {
             ApplyError::Conflict { message, causes } => {
                 let cause = |c: &irori_rules::managed::ApplyConflict| {
@@ -115,6 +115,7 @@ fn written(tables: &Tables, s: &Step, row: &Row, part: Option<&str>, old: Option
                 serde_json::json!({"message": message, "causes": causes.iter().map(cause).collect::<Vec<_>>()})
             }
             ApplyError::BadRequest(text) | ApplyError::Plain(text) => plain(text),
+            ApplyError::TooLarge(source) => plain(source.to_string()),
         })?
     } else {
         let old = old.ok_or_else(|| plain("no object".to_owned()))?;

@@ -42,10 +42,14 @@ async fn an_object_that_its_defaults_make_too_large_is_refused() {
     let containers: Vec<_> = (0..30_000).map(|n| json!({"name": format!("c{n}"), "image": "i"})).collect();
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": containers}});
     assert!(pod.to_string().len() < irori_apiserver::limits::BODY_BYTES_MAX);
-    admin.post(pods, pod.clone()).await.refuses(413, "RequestEntityTooLarge", "with its defaults, limit is 4194304");
+    admin.post(pods, pod.clone()).await.refuses(
+        413,
+        "RequestEntityTooLarge",
+        "the object has more than 1572864 bytes with its defaults",
+    );
     let apply = [("content-type", "application/apply-patch+yaml")];
     let applied = admin.raw("PATCH", &format!("{pods}/x?fieldManager=m"), &apply, pod.to_string()).await;
-    applied.refuses(413, "RequestEntityTooLarge", "with its defaults, limit is 4194304");
+    applied.refuses(413, "RequestEntityTooLarge", "the object has more than 1572864 bytes with its defaults");
     assert_eq!(admin.get(pods).await.expect(200)["items"], json!([]));
 }
 
