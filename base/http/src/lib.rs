@@ -1,6 +1,7 @@
 //! The one HTTPS listener and the one outgoing client.
 mod body;
 mod gathered;
+mod lingering;
 mod listener;
 mod places;
 

@@ -17,7 +17,7 @@ use hyper_util::{
 use irori_runtime::{OnEnd, Shutdown, Tasks};
 use rustls_pki_types::CertificateDer;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 use crate::{
     body::{Body, BoxError},
     gathered::Gathered,
+    lingering::{HandedOver, Lingering},
     places::Places,
 };
 use http_body_util::BodyExt;
@@ -97,6 +98,7 @@ pub async fn serve(
     let shutdown = tasks.shutdown().clone();
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let shares = Places::default();
+    let serving = Serving { handler, limits, shutdown: shutdown.clone() };
     loop {
         let Some(Ok(place)) = shutdown.guard(places.clone().acquire_owned()).await else { return Ok(()) };
         let Some(accepted) = shutdown.guard(listener.accept()).await else { return Ok(()) };
@@ -113,27 +115,28 @@ pub async fn serve(
             debug!(%address, "closed: this address has all connections that one may have");
             continue;
         };
-        let (tls, handler, shutdown) = (tls.clone(), handler.clone(), shutdown.clone());
+        let (tls, serving) = (tls.clone(), serving.clone());
         tasks.spawn("http-connection", OnEnd::Contained, async move {
-            connection(stream, address, tls, handler, limits, shutdown).await;
+            connection(stream, address, tls, serving).await;
             drop((place, share));
             Ok::<(), std::convert::Infallible>(())
         });
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
+/// What each connection of a listener is served with.
+#[derive(Clone)]
+struct Serving {
     handler: Arc<dyn Handler>,
     limits: Limits,
     shutdown: Shutdown,
-) {
+}
+
+async fn connection(stream: TcpStream, address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>, serving: Serving) {
     let _unsupported = stream.set_nodelay(true);
     let Some(tls) = tls else {
         let peer = Peer { address, certificates: Arc::default(), server_name: None };
-        return answer(TokioIo::new(stream), Version::Http1, OpenRequests::default(), peer, handler, limits, shutdown).await;
+        return answer_http1(stream, peer, serving).await;
     };
     let handshake = async {
         if !is_plain_http(&stream).await? {
@@ -141,19 +144,19 @@ async fn connection(
         }
         refuse_plain_http(stream).await.map(|()| None)
     };
-    match tokio::time::timeout(limits.handshake_max, handshake).await {
+    match tokio::time::timeout(serving.limits.handshake_max, handshake).await {
         Ok(Ok(None)) => debug!(%address, "plain HTTP on a TLS port"),
         Ok(Ok(Some(stream))) => {
             let session = stream.get_ref().1;
             let certificates = session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
             let peer =
                 Peer { address, certificates: Arc::new(certificates), server_name: session.server_name().map(str::to_owned) };
-            let open = OpenRequests::default();
             if session.alpn_protocol() == Some(b"h2") {
-                let io = TokioIo::new(Gathered::new(stream, open.clone()));
-                answer(io, Version::H2, open, peer, handler, limits, shutdown).await;
+                let open = OpenRequests::default();
+                let stream = Gathered::new(stream, open.clone());
+                answer(stream, Version::H2, (open, HandedOver::default()), peer, serving).await;
             } else {
-                answer(TokioIo::new(stream), Version::Http1, open, peer, handler, limits, shutdown).await;
+                answer_http1(stream, peer, serving).await;
             }
         }
         Ok(Err(source)) => debug!(%address, "TLS handshake: {source}"),
@@ -242,26 +245,30 @@ impl http_body::Body for Answering {
     }
 }
 
-async fn answer<I>(
-    io: I,
-    version: Version,
-    requests: OpenRequests,
-    peer: Peer,
-    handler: Arc<dyn Handler>,
-    limits: Limits,
-    shutdown: Shutdown,
-) where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+async fn answer_http1<S>(stream: S, peer: Peer, serving: Serving)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let handed_over = HandedOver::default();
+    let stream = Lingering::new(stream, handed_over.clone());
+    answer(stream, Version::Http1, (OpenRequests::default(), handed_over), peer, serving).await;
+}
+
+async fn answer<S>(stream: S, version: Version, (requests, handed_over): (OpenRequests, HandedOver), peer: Peer, serving: Serving)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Serving { handler, limits, shutdown } = serving;
     let address = peer.address;
     let open = requests.0.subscribe();
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let mut request = request.map(|body| body.map_err(|source| -> BoxError { source.into() }).boxed_unsync());
         request.extensions_mut().insert(peer.clone());
         let answer = handler.call(request);
-        let open = requests.one();
+        let (open, handed_over) = (requests.one(), handed_over.clone());
         async move {
             let answer = answer.await;
+            if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {}
             Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, _open: open }.boxed_unsync()))
         }
     });
@@ -269,7 +276,7 @@ async fn answer<I>(
     let mut builder = if version == Version::H2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers_max);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(limits.streams_max).keep_alive_interval(None);
-    let connection = builder.serve_connection_with_upgrades(io, service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -102,3 +102,19 @@ async fn an_h2_connection_stays_for_as_long_as_a_request_does() {
     // Now nobody needs it.
     assert!(tokio::time::timeout(LONG, client).await.is_ok(), "it is closed when it is idle");
 }
+
+/// RFC 9112, 9.6: an answer is not taken back by what the client still sends.
+#[tokio::test]
+async fn a_client_that_sends_too_much_hears_why_it_is_refused() {
+    let server = server().await;
+    for _ in 0..20 {
+        let mut stream = server.connect(&["http/1.1"]).await;
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(4 << 20));
+        // It listens only when it has said everything, as simple clients do.
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut heard = Vec::new();
+        let reading = tokio::time::timeout(LONG, stream.read_to_end(&mut heard)).await;
+        reading.expect("in time").expect("an end in order");
+        assert!(heard.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&heard));
+    }
+}
