@@ -268,7 +268,9 @@ where
         let (open, handed_over) = (requests.one(), handed_over.clone());
         async move {
             let answer = answer.await;
-            if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {}
+            if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+                handed_over.note();
+            }
             Ok::<_, std::convert::Infallible>(answer.map(|body| Answering { body, _open: open }.boxed_unsync()))
         }
     });

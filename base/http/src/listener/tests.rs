@@ -118,3 +118,47 @@ async fn a_client_that_sends_too_much_hears_why_it_is_refused() {
         assert!(heard.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&heard));
     }
 }
+
+/// Hands the connection over, closes its side of it at once, and keeps what comes then.
+struct Tunnel(tokio::sync::mpsc::Sender<Vec<u8>>);
+
+impl Handler for Tunnel {
+    fn call(&self, request: Request) -> BoxFuture<'static, Response> {
+        let heard = self.0.clone();
+        Box::pin(async move {
+            tokio::spawn(async move {
+                let mut stream = TokioIo::new(hyper::upgrade::on(request).await.expect("an upgrade"));
+                stream.write_all(b"that is all").await.expect("sent");
+                stream.shutdown().await.expect("closed");
+                let mut said = Vec::new();
+                stream.read_to_end(&mut said).await.expect("an end in order");
+                heard.send(said).await.expect("it is waited for");
+            });
+            let answer = http::Response::builder().status(101).header("connection", "upgrade").header("upgrade", "tunnel");
+            answer.body(empty()).expect("an answer")
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_handed_over_hears_its_client_to_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let tasks = Tasks::new(Shutdown::new());
+    let (heard, mut hears) = tokio::sync::mpsc::channel(1);
+    tasks.spawn("server", OnEnd::Contained, serve(listener, None, Arc::new(Tunnel(heard)), Limits::default(), tasks.clone()));
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: tunnel\r\n\r\n").await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an end in order");
+    assert!(answer.starts_with(b"HTTP/1.1 101 ") && answer.ends_with(b"that is all"), "{}", String::from_utf8_lossy(&answer));
+    // Longer than a client that is refused is listened to.
+    for part in [&b"a"[..], b"b", b"c"] {
+        stream.write_all(part).await.expect("sent");
+        tokio::time::sleep(SOON).await;
+    }
+    stream.shutdown().await.expect("closed");
+    let said = tokio::time::timeout(LONG, hears.recv()).await.expect("in time").expect("said");
+    assert_eq!(said, b"abc");
+    tasks.shutdown().start();
+}
