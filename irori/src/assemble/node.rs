@@ -333,13 +333,15 @@ pub async fn beside(context: &Context, home: &Home, server: &Server) -> Result<N
 pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
     let machine = Machine::start(machine_settings(context), context.clock.clone(), &context.tasks).await?;
     let count = machine.sandboxes().await?.len();
-    let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
+    let deadline = tokio::time::Instant::now() + grace + SETTLED_WITHIN;
     // What was being started when the home ended has to get there before it can be removed.
-    while let Err(source) = clear(&machine, grace).await {
-        if tokio::time::Instant::now() >= deadline {
-            return Err(source);
+    loop {
+        let cleared = tokio::time::timeout_at(deadline, clear(&machine, grace)).await;
+        match cleared.unwrap_or_else(|_| Err(anyhow::anyhow!("the pods do not end"))) {
+            Ok(()) => break,
+            Err(source) if tokio::time::Instant::now() >= deadline => return Err(source),
+            Err(source) => tracing::debug!("end pods: {source:#}"),
         }
-        tracing::debug!("end pods: {source:#}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     machine.dismantle().await?;
@@ -351,7 +353,7 @@ pub async fn end_pods(context: &Context, grace: Duration) -> Result<usize> {
     Ok(count)
 }
 
-/// How long a container may take that was being started when its home was told to end.
+/// How long what was being started when its home was told to end may take, beyond the time that its pods have.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 async fn clear(machine: &Machine, grace: Duration) -> Result<()> {
@@ -360,7 +362,9 @@ async fn clear(machine: &Machine, grace: Duration) -> Result<()> {
         machine.stop_container(&container.id, grace).await?;
         machine.remove_container(&container.id).await
     });
-    futures::future::try_join_all(stopping).await.context("end containers")?;
+    // One that cannot be removed yet cuts off no other's time to end.
+    let ended: Result<Vec<()>, _> = futures::future::join_all(stopping).await.into_iter().collect();
+    ended.context("end containers")?;
     for sandbox in &machine.sandboxes().await? {
         machine.stop_sandbox(&sandbox.id).await.context("end sandbox")?;
         machine.remove_sandbox(&sandbox.id).await.context("remove sandbox")?;

@@ -1,6 +1,7 @@
 //! Containers: our words to the CRI's, and the calls.
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use irori_runtime::Backoff;
 use jiff::Timestamp;
 
 use super::{
@@ -34,6 +35,10 @@ const MASKED: &[&str] = &[
 ];
 /// What it may only read.
 const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Looks whether a start that somebody else asked for is done, about thirty seconds long.
+const STARTING: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
+const STARTING_ATTEMPTS: u32 = 35;
 
 impl Machine {
     pub(super) async fn new_container(
@@ -71,14 +76,21 @@ impl Machine {
     }
 
     pub(super) async fn run_container(&self, id: &ContainerId) -> Result<()> {
-        let request = cri::StartContainerRequest { container_id: id.0.clone() };
-        match self.whole::<_, cri::Empty>("/runtime.v1.RuntimeService/StartContainer", request, USUAL).await {
-            Ok(_) => {}
-            // Started before, perhaps ended since.
-            Err(status) if status.message().contains("is in CONTAINER_") => {}
-            Err(status) => {
-                self.end_task(&id.0).await?;
-                return Err(start_error(&id.0, &status));
+        let path = "/runtime.v1.RuntimeService/StartContainer";
+        for attempt in 0.. {
+            let request = cri::StartContainerRequest { container_id: id.0.clone() };
+            match self.whole::<_, cri::Empty>(path, request, USUAL).await {
+                Ok(_) => break,
+                // Started before, perhaps ended since.
+                Err(status) if status.message().contains("is in CONTAINER_") => break,
+                // An irori before this one asked for it.
+                Err(status) if attempt < STARTING_ATTEMPTS && status.message().contains("already in starting state") => {
+                    tokio::time::sleep(STARTING.wait(attempt)).await;
+                }
+                Err(status) => {
+                    self.end_failed_start(id, &status).await;
+                    return Err(start_error(&id.0, &status));
+                }
             }
         }
         if let Some(log) = self.container_status(id).await?.log_path {
@@ -109,6 +121,8 @@ impl Machine {
         let request = cri::RemoveContainerRequest { container_id: id.0.clone() };
         let path = "/runtime.v1.RuntimeService/RemoveContainer";
         absent_is_fine(self.remove("remove container", path, request, &id.0).await)?;
+        // What a start that was given up has made only now.
+        self.cgroups.kill_container(&status.pod.uid, &id.0);
         self.events.forget(&id.0);
         if let Some(log) = status.log_path {
             crate::logs::remove(&log)

@@ -85,6 +85,8 @@ impl Machine {
 
     pub(super) async fn delete_sandbox(&self, id: &SandboxId) -> Result<()> {
         let all = self.list_sandboxes(BTreeMap::new()).await?;
+        let inside = cri::ContainerFilter { pod_sandbox_id: id.0.clone(), ..Default::default() };
+        let inside: Vec<String> = self.list_containers(inside).await?.into_iter().map(|container| container.id.0).collect();
         let request = cri::RemovePodSandboxRequest { pod_sandbox_id: id.0.clone() };
         let path = "/runtime.v1.RuntimeService/RemovePodSandbox";
         absent_is_fine(self.remove("remove sandbox", path, request, &id.0).await)?;
@@ -93,11 +95,11 @@ impl Machine {
         if all.iter().any(|other| other.id != *id && other.pod.uid == gone.pod.uid) {
             return Ok(());
         }
-        self.remove_pod_leftovers(&gone.pod).await
+        self.remove_pod_leftovers(&gone.pod, inside.iter().chain([&id.0])).await
     }
 
     /// What this room made for the pod outside containerd.
-    async fn remove_pod_leftovers(&self, pod: &PodRef) -> Result<()> {
+    async fn remove_pod_leftovers(&self, pod: &PodRef, groups: impl Iterator<Item = &String> + Clone) -> Result<()> {
         let failed = |message: String| RuntimeError::Failed { operation: "remove sandbox", message };
         let mut attempt = 0;
         // The kernel needs a moment to let go of what was killed.
@@ -105,9 +107,8 @@ impl Machine {
             if attempt == HALT_ATTEMPTS {
                 return Err(failed(chain(&error)));
             }
-            if attempt >= HALT_ATTEMPTS / 2 {
-                self.cgroups.kill_pod(&pod.uid);
-            }
+            // Not the others of the pod: its next sandbox may be on its way.
+            groups.clone().for_each(|id| self.cgroups.kill_container(&pod.uid, id));
             tokio::time::sleep(HALT_AGAIN.wait(attempt)).await;
             attempt += 1;
         }
@@ -122,6 +123,11 @@ impl Machine {
         let known: BTreeSet<String> =
             self.list_sandboxes(BTreeMap::new()).await?.into_iter().map(|sandbox| sandbox.pod.uid).collect();
         for uid in self.cgroups.pods().into_iter().filter(|uid| !known.contains(uid)) {
+            if self.cgroups.remove_pod(&uid).is_ok() {
+                continue;
+            }
+            self.cgroups.kill_pod(&uid);
+            tokio::time::sleep(HALT_AGAIN.wait(1)).await;
             if let Err(error) = self.cgroups.remove_pod(&uid) {
                 tracing::warn!(pod = uid, "remove a control group that is left: {}", chain(&error));
             }

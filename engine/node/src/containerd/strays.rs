@@ -9,7 +9,7 @@ use super::{
     rpc::{USUAL, failed},
     wire::{cri, engine},
 };
-use crate::runtime::{ContainerState, Result};
+use crate::runtime::{ContainerId, ContainerState, ContainerStatus, Result, RuntimeError};
 
 const LIST: &str = "/containerd.services.tasks.v1.Tasks/List";
 const KILL: &str = "/containerd.services.tasks.v1.Tasks/Kill";
@@ -17,9 +17,9 @@ const DELETE: &str = "/containerd.services.tasks.v1.Tasks/Delete";
 const SIGKILL: u32 = 9;
 /// The status of a task whose process has ended.
 const STOPPED: i32 = 3;
-/// Waits for a killed task to end, about five seconds long.
+/// Waits for a killed task to end.
 const ENDED: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_millis(500) };
-const ENDED_ATTEMPTS: u32 = 14;
+const END_MAX: Duration = Duration::from_secs(10);
 
 impl Machine {
     /// Removes something. What has a task still that the CRI plugin does not know of loses it first: it would stay for ever.
@@ -42,31 +42,56 @@ impl Machine {
     }
 
     /// Ends a container's task whatever the CRI plugin takes it for. There may be none.
-    pub(super) async fn end_task(&self, id: &str) -> Result<()> {
-        for attempt in 0.. {
-            let kill = engine::KillRequest { container_id: id.to_owned(), exec_id: String::new(), signal: SIGKILL, all: true };
-            if let Err(status) = self.rpc.call::<_, engine::Empty>(KILL, kill, USUAL).await {
-                tracing::debug!(container = id, "kill task (it may have ended): {}", status.message());
+    async fn end_task(&self, id: &str) -> Result<()> {
+        let work = async {
+            for attempt in 0.. {
+                let kill =
+                    engine::KillRequest { container_id: id.to_owned(), exec_id: String::new(), signal: SIGKILL, all: true };
+                if let Err(status) = self.rpc.call::<_, engine::Empty>(KILL, kill, USUAL).await {
+                    tracing::debug!(container = id, "kill task (it may have ended): {}", status.message());
+                }
+                let delete = engine::DeleteTaskRequest { container_id: id.to_owned() };
+                match self.rpc.call::<_, engine::DeleteResponse>(DELETE, delete, USUAL).await {
+                    Ok(_) => break,
+                    Err(status) if status.code() == tonic::Code::NotFound => break,
+                    Err(status) => tracing::debug!(container = id, "remove task: {}", status.message()),
+                }
+                tokio::time::sleep(ENDED.wait(attempt)).await;
             }
-            let delete = engine::DeleteTaskRequest { container_id: id.to_owned() };
-            match self.rpc.call::<_, engine::DeleteResponse>(DELETE, delete, USUAL).await {
-                Ok(_) => break,
-                Err(status) if status.code() == tonic::Code::NotFound => break,
-                Err(status) if attempt == ENDED_ATTEMPTS => return Err(failed("end task", id, &status)),
-                Err(_) => tokio::time::sleep(ENDED.wait(attempt)).await,
-            }
+        };
+        // A shim that hangs would hold up everything else.
+        tokio::time::timeout(END_MAX, work).await.map_err(|_| RuntimeError::Timeout { operation: "end task", limit: END_MAX })
+    }
+
+    /// Ends what is left of a container that has ended for the CRI plugin. What cannot be ended is told and left to the container's removal.
+    async fn end_rest(&self, container: &ContainerStatus) {
+        self.cgroups.kill_container(&container.pod.uid, &container.id.0);
+        if let Err(error) = self.end_task(&container.id.0).await {
+            tracing::warn!(container = container.id.0, "end what is left of a container: {error}");
         }
-        Ok(())
+    }
+
+    /// After a start that failed: what it left would run beside the next attempt. A containerd that is gone may have done it all the same.
+    pub(super) async fn end_failed_start(&self, id: &ContainerId, why: &tonic::Status) {
+        if why.code() == tonic::Code::Unavailable {
+            return;
+        }
+        if let Ok(container) = self.container_status(id).await
+            && container.state == ContainerState::Exited
+        {
+            self.end_rest(&container).await;
+        }
     }
 
     /// Ends what still runs of containers that have ended for the CRI plugin: the pod's next attempt would run beside it.
     pub(super) async fn end_strays(&self) -> Result<()> {
         let tasks: HashSet<String> = self.list_tasks().await?.into_iter().map(|task| task.id).collect();
         let all = self.list_containers(containers::everything()).await?;
-        for container in all.iter().filter(|container| container.state == ContainerState::Exited) {
+        let ended = |container: &&ContainerStatus| matches!(container.state, ContainerState::Exited | ContainerState::Unknown);
+        for container in all.iter().filter(ended) {
             self.cgroups.kill_container(&container.pod.uid, &container.id.0);
             if tasks.contains(&container.id.0) {
-                self.end_task(&container.id.0).await?;
+                self.end_rest(container).await;
             }
         }
         Ok(())

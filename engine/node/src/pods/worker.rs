@@ -112,7 +112,8 @@ impl Worker {
     /// Runs until the pod is over or the process stops. What runs in containers goes on either way.
     pub async fn run(mut self) {
         let shutdown = self.site.tasks.shutdown().clone();
-        while !self.life.is_over() {
+        // What is begun now would be waited for.
+        while !self.life.is_over() && !shutdown.started() {
             let wake = self.wake();
             let has_changes = !self.changes.is_empty();
             let event = tokio::select! {
