@@ -16,7 +16,7 @@ pub fn up(root: &Path, home: &Path, rest: &[String]) -> Result<()> {
     setup::ensure(&TO_RUN)?;
     println!("building irori (release; the first time takes some minutes)");
     setup::run(cargo(root).args(["build", "--release", "--package", "irori"]))?;
-    let irori = root.join("target/release/irori");
+    let irori = setup::built(root, "release/irori");
     // From here on the terminal is irori's, Ctrl-C included.
     let failed = Command::new(irori).arg("up").arg(home).args(rest).exec();
     Err(failed.into())
@@ -38,7 +38,7 @@ pub fn test(root: &Path, rest: &[String]) -> Result<()> {
     if rest.is_empty() {
         tests.arg("--workspace");
     }
-    tests.args(rest).env("IRORI_TEST_BINARY", root.join("target/debug/irori"));
+    tests.args(rest).env("IRORI_TEST_BINARY", setup::built(root, "debug/irori"));
     tests.env("IRORI_TEST_KUBECTL", kubectl).env("IRORI_TEST_ETCD", etcd).env("IRORI_TEST_PYTHON", python);
     setup::run(&mut tests)
 }

@@ -111,6 +111,12 @@ pub fn is_root() -> bool {
     })
 }
 
+/// A file that cargo built, such as `release/irori`: in `target`, or where `CARGO_TARGET_DIR` says.
+pub fn built(root: &Path, file: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root.join(target).join(file)
+}
+
 /// kubectl 1.32 or newer in `target/tools`.
 pub fn kubectl(root: &Path) -> Result<PathBuf> {
     from_debian_13(root, "kubectl", "kubectl")

@@ -25,7 +25,7 @@ impl Ground {
             None => {
                 println!("building irori (release; the first time takes some minutes)");
                 setup::run(cargo(root).args(["build", "--release", "--package", "irori"]))?;
-                root.join("target/release/irori")
+                setup::built(root, "release/irori")
             }
         };
         Self::of(root, &file, binary.is_some(), scratch, remark)

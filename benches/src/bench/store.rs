@@ -25,7 +25,7 @@ const QUOTA: &str = "--quota-backend-bytes=8589934592";
 /// Builds the load.
 pub fn build(root: &Path) -> Result<PathBuf> {
     setup::run(cargo(root).args(["build", "--release", "--package", "irori-store", "--example", "load"]))?;
-    Ok(root.join("target/release/examples/load"))
+    Ok(setup::built(root, "release/examples/load"))
 }
 
 pub fn run(ground: &Ground, time: Duration) -> Result<()> {
