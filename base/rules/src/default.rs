@@ -29,38 +29,47 @@ pub fn default_type(tables: &Tables, of: &TypeRef, object: &mut Value) {
     Filler::new(&tables.schemas).walk(of, object, 0);
 }
 
-/// The same for an object that is to be stored. Stops where it is too large for that: a list of small items may grow to many times what
-/// came in.
+/// The same for an object that is to be stored. Stops where defaults make it too large: a list of small items may grow to many times
+/// what came in.
 pub fn default_within(tables: &Tables, row: &Row, object: &mut Value, room: &Room<'_>) -> Result<(), TooLarge> {
-    let taken = room.taken(object)?;
-    let mut filler = Filler { counts: Some(room.counts), left: Some(room.bytes - taken), ..Filler::new(&tables.schemas) };
-    filler.walk(&row.of, object, 0);
-    // What was added was counted roughly, never too high.
-    if filler.over { Err(TooLarge { bytes_max: room.bytes }) } else { room.taken(object).map(drop) }
+    let before = room.taken(object);
+    if before <= room.bytes_max {
+        let most = room.grown_max.max(before.saturating_add(GROWTH_BYTES_FREE)).min(room.bytes_max);
+        let left = most - before;
+        let mut filler = Filler { room: Some(room), left: Some(left), ..Filler::new(&tables.schemas) };
+        filler.walk(&row.of, object, 0);
+        if filler.over {
+            return Err(TooLarge { bytes_max: most });
+        }
+    }
+    // Fields may also have gone.
+    if room.taken(object) > room.bytes_max { Err(TooLarge { bytes_max: room.bytes_max }) } else { Ok(()) }
 }
 
-/// How large an object may be.
+/// Defaults that an object of any size may get.
+const GROWTH_BYTES_FREE: usize = 64 * 1024;
+
+/// How large an object may be, in bytes of its JSON at least: without escapes, numbers as one.
 #[derive(Clone, Copy)]
 pub struct Room<'a> {
-    /// Of its JSON, without escapes.
-    pub bytes: usize,
+    pub bytes_max: usize,
+    /// How large its defaults may make it, where it is smaller without them.
+    pub grown_max: usize,
     /// The fields of the object that count; what a request cannot change, or is not stored, does not.
     pub counts: &'a dyn Fn(&str) -> bool,
 }
 
 impl Room<'_> {
     /// Any object goes in.
-    pub const ANY: Room<'static> = Room { bytes: usize::MAX, counts: &|_| true };
+    pub const ANY: Room<'static> = Room { bytes_max: usize::MAX, grown_max: usize::MAX, counts: &|_| true };
 
-    /// How much of it an object takes.
-    pub fn taken(&self, object: &Value) -> Result<usize, TooLarge> {
+    fn taken(&self, object: &Value) -> usize {
         let fields = object.as_object().into_iter().flatten().filter(|(name, _)| (self.counts)(name));
-        let taken = fields.map(|(_, value)| least_bytes(value)).sum();
-        if taken > self.bytes { Err(TooLarge { bytes_max: self.bytes }) } else { Ok(taken) }
+        fields.map(|(_, value)| least_bytes(value)).sum()
     }
 }
 
-/// An object is larger with its defaults than the store takes.
+/// An object is too large with its defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the object has more than {bytes_max} bytes with its defaults")]
 pub struct TooLarge {
@@ -75,8 +84,7 @@ pub(crate) fn filled(schemas: &Schemas, of: &TypeRef, mut default: Value) -> Val
 
 struct Filler<'a> {
     schemas: &'a Schemas,
-    /// Fields of the object itself that count.
-    counts: Option<&'a dyn Fn(&str) -> bool>,
+    room: Option<&'a Room<'a>>,
     /// Bytes that may still be added; `None`: any number.
     left: Option<usize>,
     over: bool,
@@ -84,7 +92,7 @@ struct Filler<'a> {
 
 impl<'a> Filler<'a> {
     fn new(schemas: &'a Schemas) -> Self {
-        Self { schemas, counts: None, left: None, over: false }
+        Self { schemas, room: None, left: None, over: false }
     }
 
     fn walk(&mut self, of: &TypeRef, value: &mut Value, depth: usize) {
@@ -120,7 +128,8 @@ impl<'a> Filler<'a> {
 
     fn object(&mut self, of: &Type, shape: &Object, fields: &mut Map<String, Value>, depth: usize) {
         let form = form(self.schemas, of, shape);
-        let before = self.left.map(|_| own_bytes(fields));
+        // The few fields of the object itself are not counted.
+        let before = self.left.filter(|_| depth > 0).map(|_| own_bytes(fields));
         let given = Given::note(of, fields);
         by_code(&of.name, fields);
         // What devices have is counted as it is said.
@@ -139,10 +148,16 @@ impl<'a> Filler<'a> {
             match default.filter(|_| absent) {
                 Some(default) => value.clone_from(default),
                 None if value.is_object() || value.is_array() => {
-                    let free = depth == 0 && self.counts.is_some_and(|counts| !counts(name));
-                    let left = if free { self.left.take() } else { None };
+                    // What does not count has room of its own.
+                    let apart = self.room.filter(|room| depth == 0 && !(room.counts)(name));
+                    let left = self.left;
+                    if let Some(room) = apart {
+                        self.left = Some(room.grown_max.max(GROWTH_BYTES_FREE));
+                    }
                     self.walk(&field.of, value, depth + 1);
-                    self.left = left.or(self.left);
+                    if apart.is_some() {
+                        self.left = left;
+                    }
                 }
                 None => {}
             }
@@ -150,15 +165,24 @@ impl<'a> Filler<'a> {
         for at in &form.defaulted {
             let (name, _) = shape.fields.at(*at);
             if !fields.contains_key(name) {
-                fields.extend(form.fields[*at].default.clone().map(|default| (name.clone(), default)));
+                let Some(default) = &form.fields[*at].default else { continue };
+                // Its brackets are counted with the object's own bytes.
+                if before.is_some() && (default.is_object() || default.is_array()) {
+                    self.spend(least_bytes(default) - 2);
+                }
+                fields.insert(name.clone(), default.clone());
             }
         }
         given.settle(self.schemas, of, fields);
-        if let (Some(left), Some(before)) = (&mut self.left, before) {
-            match left.checked_sub(own_bytes(fields).saturating_sub(before)) {
-                Some(less) => *left = less,
-                None => self.over = true,
-            }
+        if let Some(before) = before {
+            self.spend(own_bytes(fields).saturating_sub(before));
+        }
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        match self.left.map(|left| left.checked_sub(bytes)) {
+            Some(None) => self.over = true,
+            left => self.left = left.flatten(),
         }
     }
 }

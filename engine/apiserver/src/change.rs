@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use irori_api::{row::Row, status::Status};
 use irori_http::Response;
-use irori_rules::{Birth, Part, Room, managed, tree};
+use irori_rules::{Birth, Part, managed, tree};
 use irori_store::Entry;
 use serde_json::Value;
 
@@ -160,7 +160,7 @@ pub async fn patch(server: &Arc<Server>, call: &mut Call, row: &Arc<Row>, part: 
         let mut object = match (&patch, &current) {
             (Patch::Apply(apply), current) if current.is_some() || part == Part::Main => {
                 let (writer, counts) = (options.writer(), |name: &str| decode::counts(row, part, name));
-                let room = Room { bytes: decode::object_bytes_max(server), counts: &counts };
+                let room = decode::room(server, &counts);
                 let applied =
                     managed::apply(&server.tables, row, current.as_ref(), apply.config()?, &writer, options.force, &room)
                         .map_err(patching::refuse_apply)?;

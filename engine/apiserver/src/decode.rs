@@ -109,13 +109,12 @@ pub fn finish(
 /// Fills in the defaults of an object that is to be stored.
 pub fn fill_in(server: &Server, row: &Row, part: Part<'_>, object: &mut Value) -> Answered<()> {
     let counts = |name: &str| counts(row, part, name);
-    irori_rules::default_within(&server.tables, row, object, &Room { bytes: object_bytes_max(server), counts: &counts })
-        .map_err(too_large)
+    irori_rules::default_within(&server.tables, row, object, &room(server, &counts)).map_err(too_large)
 }
 
-/// Bytes that an object may have. Those that the store takes, as it is stored, may be less.
-pub fn object_bytes_max(server: &Server) -> usize {
-    server.store.limits().value_bytes_max.min(limits::OBJECT_BYTES_MAX)
+/// How large an object may be that a request makes.
+pub fn room<'a>(server: &Server, counts: &'a dyn Fn(&str) -> bool) -> Room<'a> {
+    Room { bytes_max: server.store.limits().value_bytes_max, grown_max: limits::GROWN_BYTES_MAX, counts }
 }
 
 /// Whether a field of an object counts: not what the request cannot change, or is not stored.

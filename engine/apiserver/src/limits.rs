@@ -3,9 +3,9 @@ use std::time::Duration;
 
 /// Bytes of a request body. Above it: 413 with the stock text.
 pub const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
-/// Bytes of an object as JSON, without escapes and metadata: what etcd takes with its own settings, so that an object of a home can move to
-/// any cluster. Above it: 413.
-pub const OBJECT_BYTES_MAX: usize = 1_572_864;
+/// Bytes that its defaults may make of an object that is smaller without them (or 64 KiB more than it has): what etcd takes with its own
+/// settings. Above it: 413.
+pub const GROWN_BYTES_MAX: usize = 1_572_864;
 /// Nesting of an object, in a body or after a patch. Above it: 400. Below the 128 levels that JSON parsers of clients (and ours, of
 /// what is stored) take, with room for the list, table or event around it.
 pub const NESTING_MAX: usize = 100;

@@ -58,8 +58,8 @@ impl Fields {
         self.all.is_empty()
     }
 
-    /// Sets a field; one of that name is replaced.
-    pub fn insert(&mut self, name: String, field: Field) {
+    /// Sets a field; one of that name is replaced. Only while a type is made: its `form` goes by places.
+    pub(crate) fn insert(&mut self, name: String, field: Field) {
         self.places.take();
         match self.all.binary_search_by(|(known, _)| known.cmp(&name)) {
             Ok(at) => self.all[at].1 = field,

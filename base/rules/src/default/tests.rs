@@ -1,8 +1,12 @@
-use irori_api::row::Tables;
+use irori_api::{
+    codec::json::least_bytes,
+    row::{Gvk, Tables},
+    schema::{Shape, TypeRef},
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::{decode, default_object};
+use crate::{Room, TooLarge, decode, default_object, default_within};
 
 /// Any value a schema may hold, small.
 fn tree() -> impl Strategy<Value = Value> {
@@ -163,4 +167,64 @@ fn text_of_a_secret_is_stored_as_bytes() {
     default_object(&tables, row, &mut secret);
     assert_eq!(secret["data"], json!({"a": "Yg==", "c": "eA=="}));
     assert!(secret.get("stringData").is_none());
+}
+
+/// Defaults may not multiply an object; what is large without them, or has them already, is none of their doing.
+#[test]
+fn an_object_grows_by_its_defaults_so_far_and_no_further() {
+    let tables = Tables::builtin();
+    let counts = |name: &str| name == "spec";
+    let within = |pod: &Value, bytes_max, grown_max| {
+        let mut pod = pod.clone();
+        let row = tables.kind(&Gvk::new("", "v1", "Pod")).unwrap();
+        default_within(&tables, row, &mut pod, &Room { bytes_max, grown_max, counts: &counts }).map(|()| pod)
+    };
+    let containers: Vec<Value> = (0..2000).map(|n| json!({"name": format!("c{n}"), "image": "i"})).collect();
+    let bare = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": containers}});
+    let whole = within(&bare, usize::MAX, usize::MAX).unwrap();
+    let (before, after) = (least_bytes(&bare["spec"]), least_bytes(&whole["spec"]));
+    assert!(after > before + 200_000, "{before} {after}");
+    assert_eq!(within(&bare, after, after).as_ref(), Ok(&whole));
+    assert_eq!(within(&bare, after, after / 2), Err(TooLarge { bytes_max: after / 2 }));
+    assert_eq!(within(&bare, after - 1, after), Err(TooLarge { bytes_max: after - 1 }));
+    // It may have become larger than that on other ways, and still be changed.
+    assert_eq!(within(&whole, after, 1).as_ref(), Ok(&whole));
+    // What does not count takes no room.
+    let status: Vec<Value> = (0..200).map(|n| json!({"name": format!("c{n}")})).collect();
+    let beside = json!({"apiVersion": "v1", "kind": "Pod", "spec": whole["spec"], "status": {"containerStatuses": status}});
+    assert_eq!(within(&beside, after, 1).map(drop), Ok(()));
+}
+
+/// A Secret's `stringData` takes the place of its `data`.
+#[test]
+fn what_defaults_take_away_takes_no_room() {
+    let tables = Tables::builtin();
+    let row = tables.kind(&Gvk::new("", "v1", "Secret")).unwrap();
+    let counts = |name: &str| name == "data" || name == "stringData";
+    let (data, new) = ("YWFh".repeat(30_000), "a".repeat(90_000));
+    let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "data": {"k": data}, "stringData": {"k": new}});
+    let room = Room { bytes_max: 250_000, grown_max: 1, counts: &counts };
+    assert_eq!(default_within(&tables, row, &mut secret, &room), Ok(()));
+    assert_eq!(secret["data"]["k"].as_str().map(str::len), Some(120_000));
+    assert_eq!(secret.get("stringData"), None);
+}
+
+/// The form of a type is worked out from those of its defaults: a circle of them would have no end.
+#[test]
+fn no_type_stands_in_its_own_defaults() {
+    fn follow<'a>(tables: &'a Tables, of: &'a str, way: &mut Vec<&'a str>) {
+        assert!(!way.contains(&of), "{of} stands in its own defaults: {way:?}");
+        way.push(of);
+        if let Some(Shape::Object(shape)) = tables.schemas.named(of).map(|of| &of.shape) {
+            for (_, field) in shape.fields.iter().filter(|(_, field)| field.default.as_ref().is_some_and(Value::is_object)) {
+                if let TypeRef::Named(name) = &field.of {
+                    follow(tables, name, way);
+                }
+            }
+        }
+        way.pop();
+    }
+    let tables = Tables::builtin();
+    assert!(tables.schemas.types.len() > 500);
+    tables.schemas.types.keys().for_each(|name| follow(&tables, name, &mut Vec::new()));
 }

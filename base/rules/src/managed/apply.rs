@@ -68,8 +68,6 @@ pub fn apply(
 ) -> Result<Value, ApplyError> {
     let kind = Kind::of_row(tables, row, writer.subresource);
     check_version(&kind, config)?;
-    // All of it will be in the object.
-    room.taken(config)?;
     let entries = live.map(read_entries).unwrap_or(Ok(Vec::new()));
     let entries = entries.map_err(|why| ApplyError::Plain(format!("failed to decode managed fields: {why}")))?;
     let live = live.map_or_else(|| kind.blank(), without_entries);

@@ -33,8 +33,11 @@ pub const REQUESTS: [Request; 6] = [
 ];
 
 /// Of the API: what is larger is refused while its defaults are filled in.
-const ROOM: Room<'static> =
-    Room { bytes: 1_572_864, counts: &|name| !matches!(name, "apiVersion" | "kind" | "metadata" | "status") };
+const ROOM: Room<'static> = Room {
+    bytes_max: 4 << 20,
+    grown_max: 1_572_864,
+    counts: &|name| !matches!(name, "apiVersion" | "kind" | "metadata" | "status"),
+};
 
 const WRITER: Writer<'_> = Writer { manager: "m", subresource: "", now: "2026-01-01T00:00:00Z" };
 
@@ -258,7 +261,7 @@ impl Hostile {
             _ => create(tables, row, body),
         });
         let least = || self.read(tables, &self.of_size(0)).and_then(|body| create(tables, row, body));
-        made.filter(|object| json::write(object).len() <= ROOM.bytes)
+        made.filter(|object| json::write(object).len() <= ROOM.bytes_max)
             .or_else(least)
             .unwrap_or_else(|| json!({"metadata": {"name": "m", "namespace": "n", "uid": "u"}}))
     }

@@ -64,6 +64,7 @@ async fn data_of_maps_and_secrets_has_a_size() {
     let map = |bytes: usize| json!({"metadata": {"name": "m"}, "data": {"k": "x".repeat(bytes)}});
     admin.post(&format!("{MAPS}?dryRun=All"), map(1_048_576)).await.expect(201);
     admin.post(&format!("{MAPS}?dryRun=All"), map(1_048_577)).await.refuses(422, "Invalid", "Too long");
+    admin.post(&format!("{MAPS}?dryRun=All"), map(2_500_000)).await.refuses(422, "Invalid", "Too long");
 }
 
 /// A selector of the longest text is taken.
