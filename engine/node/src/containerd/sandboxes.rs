@@ -28,6 +28,8 @@ const START_MAX: Duration = Duration::from_secs(240);
 /// A shim that is about to end is gone after this.
 const HALT_AGAIN: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_millis(500) };
 const HALT_ATTEMPTS: u32 = 5;
+/// Until then it may be what containerd has killed and the kernel still holds.
+const KILLED_ALREADY: u32 = 2;
 
 impl Machine {
     pub(super) async fn run_sandbox(&self, config: &SandboxConfig) -> Result<SandboxId> {
@@ -108,7 +110,9 @@ impl Machine {
                 return Err(failed(chain(&error)));
             }
             // Not the others of the pod: its next sandbox may be on its way.
-            groups.clone().for_each(|id| self.cgroups.kill_container(&pod.uid, id));
+            if attempt >= KILLED_ALREADY {
+                groups.clone().for_each(|id| self.cgroups.kill_container(&pod.uid, id));
+            }
             tokio::time::sleep(HALT_AGAIN.wait(attempt)).await;
             attempt += 1;
         }
