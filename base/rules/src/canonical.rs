@@ -23,13 +23,7 @@ pub(crate) struct Given {
 impl Given {
     /// Notes what can be seen only before the fields are in that form.
     pub fn note(of: &Type, fields: &Map<String, Value>) -> Given {
-        // A version of a custom resource definition.
-        let said = if fields.contains_key("subresources") && fields.contains_key("schema") {
-            said_empty(of, fields)
-        } else {
-            Vec::new()
-        };
-        Given { said }
+        Given { said: said_empty(of, fields) }
     }
 
     /// Brings the object into the form, whose fields are.
@@ -178,15 +172,15 @@ fn is_empty_list(value: &Value) -> bool {
 fn said_empty(of: &Type, version: &Map<String, Value>) -> Vec<(String, Value)> {
     const REFUSED: &[&str] =
         &["allOf", "anyOf", "definitions", "dependencies", "enum", "oneOf", "patternProperties", "x-kubernetes-list-map-keys"];
+    let status = version.get("subresources").is_some_and(|of| of["status"].is_object());
+    if !status || !of.name.ends_with(".CustomResourceDefinitionVersion") {
+        return Vec::new();
+    }
     let empty = |value: &Value| match value {
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         _ => false,
     };
-    let status = version.get("subresources").is_some_and(|of| of["status"].is_object());
-    if !status || !of.name.ends_with(".CustomResourceDefinitionVersion") {
-        return Vec::new();
-    }
     let root = version.get("schema").and_then(|of| of["openAPIV3Schema"].as_object());
     let refused = root.into_iter().flatten().filter(|(name, value)| REFUSED.contains(&name.as_str()) && empty(value));
     refused.map(|(name, value)| (name.clone(), value.clone())).collect()

@@ -189,12 +189,7 @@ impl<'a> Filler<'a> {
 
 /// Bytes of an object without what is in its parts, at least.
 fn own_bytes(fields: &Map<String, Value>) -> usize {
-    let bytes = |value: &Value| match value {
-        Value::String(text) => text.len() + 2,
-        Value::Array(_) | Value::Object(_) => 2,
-        Value::Bool(_) | Value::Null => 4,
-        Value::Number(_) => 1,
-    };
+    let bytes = |value: &Value| if value.is_object() || value.is_array() { 2 } else { least_bytes(value) };
     fields.iter().map(|(name, value)| name.len() + 3 + bytes(value)).sum()
 }
 

@@ -1,5 +1,5 @@
 //! What the walks over objects have to know of a type, worked out once for each.
-use irori_api::schema::{Form, Object, Schemas, Type};
+use irori_api::schema::{FieldForm, Form, Object, Schemas, Type};
 
 use crate::{canonical, default};
 
@@ -10,7 +10,7 @@ pub(crate) fn form<'a>(schemas: &Schemas, of: &Type, shape: &'a Object) -> &'a F
         for (known, (_, field)) in fields.iter_mut().zip(&shape.fields) {
             known.default = field.default.clone().map(|default| default::filled(schemas, &field.of, default));
         }
-        let places = |wanted: fn(&irori_api::schema::FieldForm) -> bool| {
+        let places = |wanted: fn(&FieldForm) -> bool| {
             fields.iter().enumerate().filter(|(_, field)| wanted(field)).map(|(at, _)| at).collect()
         };
         Form {

@@ -42,14 +42,6 @@ impl Fields {
         self.all.iter().map(apart)
     }
 
-    pub fn keys(&self) -> impl Iterator<Item = &String> {
-        self.all.iter().map(|(name, _)| name)
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = &Field> {
-        self.all.iter().map(|(_, field)| field)
-    }
-
     pub fn len(&self) -> usize {
         self.all.len()
     }
@@ -86,14 +78,6 @@ impl<'a> IntoIterator for &'a Fields {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-impl FromIterator<(String, Field)> for Fields {
-    fn from_iter<I: IntoIterator<Item = (String, Field)>>(fields: I) -> Self {
-        let mut all = Self::default();
-        fields.into_iter().for_each(|(name, field)| all.insert(name, field));
-        all
     }
 }
 

@@ -13,8 +13,10 @@ use super::{
     set::Set,
     update::{Writer, track_update},
 };
-use crate::default::Room;
-use crate::tree::{remove, set};
+use crate::{
+    default::Room,
+    tree::{remove, set},
+};
 
 const REPLICAS: &[&str] = &["spec", "replicas"];
 const SCALE: &str = "autoscaling/v1";

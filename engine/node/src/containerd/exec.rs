@@ -30,13 +30,13 @@ use crate::{
 const AGAIN: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5) };
 /// Output may be held open by what the command left in the background; a synchronous exec waits this long for its end.
 const LEFT_OPEN: Duration = Duration::from_secs(1);
-const SIGKILL: u32 = 9;
+pub(super) const SIGKILL: u32 = 9;
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
 const EXEC: &str = "/containerd.services.tasks.v1.Tasks/Exec";
 const START: &str = "/containerd.services.tasks.v1.Tasks/Start";
 const WAIT: &str = "/containerd.services.tasks.v1.Tasks/Wait";
-const KILL: &str = "/containerd.services.tasks.v1.Tasks/Kill";
+pub(super) const KILL: &str = "/containerd.services.tasks.v1.Tasks/Kill";
 const DELETE: &str = "/containerd.services.tasks.v1.Tasks/DeleteProcess";
 const CLOSE: &str = "/containerd.services.tasks.v1.Tasks/CloseIO";
 const RESIZE: &str = "/containerd.services.tasks.v1.Tasks/ResizePty";

@@ -6,15 +6,14 @@ use irori_runtime::Backoff;
 
 use super::{
     Machine, containers,
+    exec::{KILL, SIGKILL},
     rpc::{USUAL, failed},
     wire::{cri, engine},
 };
 use crate::runtime::{ContainerId, ContainerState, ContainerStatus, Result, RuntimeError};
 
 const LIST: &str = "/containerd.services.tasks.v1.Tasks/List";
-const KILL: &str = "/containerd.services.tasks.v1.Tasks/Kill";
 const DELETE: &str = "/containerd.services.tasks.v1.Tasks/Delete";
-const SIGKILL: u32 = 9;
 /// The status of a task whose process has ended.
 const STOPPED: i32 = 3;
 /// Waits for a killed task to end.
@@ -89,9 +88,10 @@ impl Machine {
         let all = self.list_containers(containers::everything()).await?;
         let ended = |container: &&ContainerStatus| matches!(container.state, ContainerState::Exited | ContainerState::Unknown);
         for container in all.iter().filter(ended) {
-            self.cgroups.kill_container(&container.pod.uid, &container.id.0);
             if tasks.contains(&container.id.0) {
                 self.end_rest(container).await;
+            } else {
+                self.cgroups.kill_container(&container.pod.uid, &container.id.0);
             }
         }
         Ok(())

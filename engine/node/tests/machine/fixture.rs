@@ -218,15 +218,10 @@ impl Host {
         fs::write(self.dir.join("slow"), seconds.to_string()).expect("write");
     }
 
-    /// Processes in a container, whatever containerd says of it.
-    pub fn processes_of(&self, id: &ContainerId) -> Vec<i32> {
-        processes_in(&id.0)
-    }
-
-    /// Waits for the last process in a container to end; what was killed takes a moment.
+    /// Waits for the last process in a container to end, whatever containerd says of it; what was killed takes a moment.
     pub async fn gone(&self, id: &ContainerId, why: &str) {
         let gone = async {
-            while !self.processes_of(id).is_empty() {
+            while !processes_in(&id.0).is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await
             }
         };

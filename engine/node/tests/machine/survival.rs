@@ -164,15 +164,15 @@ async fn a_start_goes_on_when_its_caller_goes_away() {
         let pod = pod("web");
         let sandbox = host.sandbox(&pod).await;
         host.slow_runc(1);
-        let id = host.machine.create_container(&sandbox, &script(&image, "exec sleep 1000"), &pod).await.expect("create");
-        let start = tokio::time::timeout(Duration::from_millis(200), host.machine.start_container(&id)).await;
-        assert!(start.is_err(), "it takes longer");
+        let leave = async |name: &str| {
+            let config = ContainerConfig { name: name.into(), ..script(&image, "exec sleep 1000") };
+            let id = host.machine.create_container(&sandbox, &config, &pod).await.expect("create");
+            let start = tokio::time::timeout(Duration::from_millis(200), host.machine.start_container(&id)).await;
+            assert!(start.is_err(), "it takes longer");
+            id
+        };
+        let (id, other) = (leave("main").await, leave("other").await);
         // Who asks again waits for the same start.
-        let image = host.busybox().await;
-        let other = ContainerConfig { name: "other".into(), ..script(&image, "exec sleep 1000") };
-        let other = host.machine.create_container(&sandbox, &other, &pod).await.expect("create");
-        let start = tokio::time::timeout(Duration::from_millis(200), host.machine.start_container(&other)).await;
-        assert!(start.is_err(), "it takes longer");
         host.machine.start_container(&other).await.expect("started");
         assert_eq!(host.machine.container(&other).await.expect("status").state, ContainerState::Running);
         // The end of irori waits for it.
